@@ -1,0 +1,28 @@
+"""Velocity commands and the gait clock, over arrays: the same lines in training and on the robot."""
+
+import math
+from typing import Any
+
+GAIT_FREQUENCY = 0.332
+"""Trot frequency in units of 1/T: 2 Hz on a go1."""
+STANDING_SPEED = 0.03
+"""Commands slower than this, in every component and in units of √(gL) and 1/T, mean: stand still."""
+
+Array = Any
+
+
+def is_standing(command: Array, *, speed: float, time: float) -> Array:
+    """True where a command (vx [m/s], vy [m/s], yaw rate [rad/s]), (..., 3), asks to stand still, (..., 1)."""
+    vx, vy, yaw_rate = command[..., 0:1] / speed, command[..., 1:2] / speed, command[..., 2:3] * time
+    return (abs(vx) < STANDING_SPEED) & (abs(vy) < STANDING_SPEED) & (abs(yaw_rate) < STANDING_SPEED)
+
+
+def advance_phase(phase: Array, *, frequency_hz: float, dt: float) -> Array:
+    """The gait phase [rad] one control period `dt` [s] later, within 0..2π."""
+    return (phase + 2.0 * math.pi * frequency_hz * dt) % (2.0 * math.pi)
+
+
+def clock(xp: Any, phase: Array, standing: Array) -> Array:
+    """Sine and cosine of the gait phase, (..., 2), zero where standing; `phase` and `standing` are (..., 1)."""
+    moving = xp.where(standing, xp.zeros_like(phase), xp.ones_like(phase))
+    return xp.concatenate([xp.sin(phase) * moving, xp.cos(phase) * moving], -1)

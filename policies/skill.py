@@ -1,0 +1,159 @@
+"""A skill: the half of any trained policy that acts, whatever trained it, on one file.
+
+`Skill` maps raw SI observation frames (history oldest first) to dimensionless actions. Its weights know nothing of the
+robot's units; `on_robot` moves them to another robot by swapping the constants of the observation terms.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from envs.observations import Term
+from envs.vector_env import VectorEnv
+from policies import checkpoint
+from policies.networks import ActorCritic, perceptron
+from policies.normalizer import Normalizer
+from robots.records import decode
+
+Actor = Callable[[torch.Tensor], torch.Tensor]
+"""Observation rows of a `VectorEnv`, (n, width), to dimensionless actions, (n, num_joints)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkillCard:
+    """What a skill is, beside its weights."""
+
+    robot: str
+    task: str
+    privileged: bool
+    """Whether it reads what hardware cannot measure."""
+    history: int
+    """Frames it reads, oldest first."""
+    frame_width: int
+    """Leading channels of an observation row that make a frame."""
+    hidden: tuple[int, ...]
+    num_joints: int
+    env_steps: int = 0
+    """Environment steps it took to learn, its teachers' not counted."""
+
+
+class Skill(nn.Module):
+    """A perceptron between observation frames and actions."""
+
+    def __init__(self, card: SkillCard, terms: tuple[Term, ...]) -> None:
+        """Fresh weights over the leading `card.frame_width` channels of `terms`."""
+        super().__init__()
+        self.card = card
+        offset = torch.tensor([value for term in terms for value in term.offset][: card.frame_width])
+        scale = torch.tensor([value for term in terms for value in term.scale][: card.frame_width])
+        self.normalizer = Normalizer(offset, scale)
+        self.actor = perceptron([card.frame_width * card.history, *card.hidden, card.num_joints])
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Actions, (n, num_joints), for raw frames, (n, history·frame_width)."""
+        shaped = frames.unflatten(-1, (self.card.history, self.card.frame_width))
+        return self.actor(self.normalizer(shaped).flatten(-2))
+
+    def player(self) -> Actor:
+        """An actor for observation rows that stacks its own history; for episodes that all start together."""
+        stack = FrameStack(self.card.history)
+
+        @torch.no_grad()
+        def act(observation: torch.Tensor) -> torch.Tensor:
+            return self(stack.push(observation[:, : self.card.frame_width]))
+
+        return act
+
+    def export_weights(self) -> dict[str, NDArray[np.float32]]:
+        """Weights by the names that bundles use."""
+        linear = [layer for layer in self.actor if isinstance(layer, nn.Linear)]
+        weights = {"normalizer.mean": self.normalizer.mean, "normalizer.std": self.normalizer.std}
+        for index, layer in enumerate(linear):
+            weights |= {f"actor.{index}.weight": layer.weight, f"actor.{index}.bias": layer.bias}
+        return {name: value.detach().numpy().astype(np.float32) for name, value in weights.items()}
+
+    def save(self, path: Path) -> None:
+        """Write the skill by rename."""
+        checkpoint.save(path, dict(self.state_dict()), {"card": asdict(self.card)})
+
+
+class FrameStack:
+    """The last `history` frames of every world, oldest first, flattened; a starting world repeats its first frame."""
+
+    def __init__(self, history: int) -> None:
+        self.history = history
+        self.frames: torch.Tensor | None = None
+
+    def push(self, frame: torch.Tensor, started: torch.Tensor | None = None) -> torch.Tensor:
+        """Take the newest frames, (n, width), and give stacks, (n, history·width).
+
+        Args:
+            frame: Newest frames.
+            started: (n,) True where an episode has just begun.
+        """
+        if self.frames is None:
+            self.frames = frame[:, None].repeat(1, self.history, 1)
+        else:
+            self.frames = torch.cat([self.frames[:, 1:], frame[:, None]], 1)
+            if started is not None:
+                self.frames[started] = frame[started][:, None]
+        return self.frames.flatten(1)
+
+
+def load_skill(path: Path, terms: tuple[Term, ...] | None = None) -> Skill:
+    """Read a skill; with `terms` it is put on the robot those belong to, else on the one it was trained on.
+
+    Raises:
+        ValueError: damaged, or `terms` do not fit the skill.
+    """
+    tensors, record = checkpoint.load(path)
+    card = decode(SkillCard, record["card"], where=str(path))
+    skill = Skill(card, terms or terms_of(card.robot, card.task))
+    skill.load_state_dict(tensors, strict=False)
+    return skill
+
+
+def terms_of(robot: str, task: str) -> tuple[Term, ...]:
+    """Observation terms of a task on a robot, measurable ones first."""
+    import envs.tasks
+    import robots
+    from envs.randomization import PARAMETERS
+    from envs.observations import actor_terms, privileged_terms
+    from robots.joint_space import joint_space
+
+    envs.tasks.get(task)
+    spec = robots.get(robot)
+    space = joint_space(spec)
+    return actor_terms(space, spec.default_positions) + privileged_terms(space, len(spec.feet), len(PARAMETERS))
+
+
+def skill_of(policy: ActorCritic, env: VectorEnv, *, env_steps: int) -> Skill:
+    """The acting half of a trained actor-critic."""
+    width = policy.layout.actor_width
+    card = SkillCard(
+        robot=env.spec.name,
+        task=env.task.name,
+        privileged=width > env.actor_width,
+        history=1,
+        frame_width=width,
+        hidden=policy.hidden,
+        num_joints=env.spec.num_joints,
+        env_steps=env_steps,
+    )
+    skill = Skill(card, env.terms)
+    skill.actor.load_state_dict(policy.actor.state_dict())
+    skill.normalizer.mean.copy_(policy.normalizer.mean[:width])
+    skill.normalizer.std.copy_(policy.normalizer.std[:width])
+    skill.normalizer.count.copy_(policy.normalizer.count)
+    return skill
+
+
+def describe(skill: Skill) -> dict[str, Any]:
+    """The card, and how many numbers the skill holds."""
+    return asdict(skill.card) | {"parameters": sum(parameter.numel() for parameter in skill.parameters())}

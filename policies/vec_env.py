@@ -1,0 +1,64 @@
+"""A `VectorEnv` as a Stable-Baselines3 VecEnv, without Python per environment."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+
+from envs.actions import ACTION_CLIP
+from envs.vector_env import VectorEnv
+
+
+class Sb3VecEnv(VecEnv):
+    """What SB3's algorithms, callbacks and `evaluate_policy` expect, and `step_tensor` for `policies.ppo.PPO`."""
+
+    def __init__(self, env: VectorEnv) -> None:
+        self.env = env
+        observation_space = spaces.Box(-np.inf, np.inf, (env.width,), np.float32)
+        super().__init__(env.num_envs, observation_space, spaces.Box(-ACTION_CLIP, ACTION_CLIP, (env.spec.num_joints,), np.float32))
+        self.score = torch.zeros(())
+        """Running mean of the task's score in training."""
+
+    def reset(self) -> np.ndarray:
+        return self.env.reset().numpy()
+
+    def step_tensor(self, action: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """(observation, reward, terminated, truncated, final observation or None), all (num_envs, ...)."""
+        step = self.env.step(action)
+        self.score = self.score.lerp(self.env.task.score(step.world, self.env.space).mean(), 0.01)
+        return step.observation, step.reward, step.terminated, step.truncated, step.final_observation  # type: ignore[return-value]
+
+    def step_async(self, actions: np.ndarray) -> None:
+        self._actions = torch.as_tensor(actions, dtype=torch.float32)
+
+    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+        step = self.env.step(self._actions)
+        done = step.terminated | step.truncated
+        infos: list[dict[str, Any]] = [{}] * self.num_envs
+        for index in done.nonzero()[:, 0].tolist():
+            final = step.final_observation[index].numpy()  # type: ignore[index]
+            infos[index] = {"terminal_observation": final, "TimeLimit.truncated": bool(step.truncated[index])}
+        return step.observation.numpy(), step.reward.numpy(), done.numpy(), infos
+
+    def close(self) -> None:
+        """Nothing to release: worlds are memory."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        return [getattr(self.env, attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        raise AttributeError(f"worlds share their attributes: set {attr_name!r} on the VectorEnv itself")
+
+    def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
+        return [getattr(self.env, method_name)(*args, **kwargs)]
+
+    def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
+        return [False] * len(list(self._get_indices(indices)))
+
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:  # type: ignore[override]
+        if seed is not None:
+            self.env.generator.manual_seed(seed)
+        return [seed] * self.num_envs

@@ -1,0 +1,196 @@
+"""What a robot is: joints, default pose, gains, limits, actuator physics, sensors and feet.
+
+SI, on the joint side of the gearbox. `RobotSpec.joints` fixes the canonical joint order of the whole project; MJCF
+order and bus order are mapped to it by name. `sources` says where each group of constants comes from.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from robots.records import decode, encode
+
+ASSETS = Path(__file__).parent / "zoo" / "assets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActuatorSpec:
+    """A geared motor under a PD position servo, as the joint feels it."""
+
+    kp: float
+    """Stiffness of the servo [N·m/rad]."""
+    kd: float
+    """Damping of the servo [N·m·s/rad]."""
+    torque_limit: float
+    """Limit of either sign [N·m]."""
+    velocity_limit: float
+    """No-load speed [rad/s]."""
+    armature: float = 0.0
+    """Rotor inertia reflected through the gearbox, I·N² [kg·m²]."""
+    damping: float = 0.0
+    """Viscous friction of the joint [N·m·s/rad]."""
+    friction_loss: float = 0.0
+    """Coulomb friction of the joint [N·m]."""
+    delay: float = 0.0
+    """Time from command to torque [s]."""
+
+    def __post_init__(self) -> None:
+        for name in ("kp", "torque_limit", "velocity_limit"):
+            if getattr(self, name) <= 0.0:
+                raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
+        for name in ("kd", "armature", "damping", "friction_loss", "delay"):
+            if getattr(self, name) < 0.0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointSpec:
+    """A driven hinge joint."""
+
+    name: str
+    """Name in the MJCF."""
+    position_limits: tuple[float, float]
+    """Mechanical range [rad]."""
+    default_position: float
+    """Position in the nominal pose, around which policies act [rad]."""
+    actuator: ActuatorSpec
+
+    def __post_init__(self) -> None:
+        low, high = self.position_limits
+        if not low <= self.default_position <= high:
+            raise ValueError(
+                f"joint {self.name}: default_position must lie within [{low}, {high}] rad, got {self.default_position}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImuSpec:
+    """An inertial measurement unit fixed to the base; quaternions are (w, x, y, z)."""
+
+    site: str = "imu"
+    """Site in the MJCF; its frame is parallel to the base frame."""
+    gyro_noise: float = 0.0
+    """Standard deviation of a sample [rad/s]."""
+    gyro_bias: float = 0.0
+    """Largest constant bias of either sign [rad/s]."""
+    gravity_noise: float = 0.0
+    """Standard deviation of a component of the measured gravity direction [1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSpec:
+    """Joint encoders."""
+
+    position_noise: float = 0.0
+    """Standard deviation of a sample [rad]."""
+    position_bias: float = 0.0
+    """Largest constant offset of either sign after calibration [rad]."""
+    velocity_noise: float = 0.0
+    """Standard deviation of a sample [rad/s]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FootSpec:
+    """A point that carries the robot."""
+
+    name: str
+    """Geom in the MJCF that touches the ground; also its leg's name."""
+    radius: float
+    """Of the contact sphere [m]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobotSpec:
+    """A robot: everything that training, export and the real backend must agree on."""
+
+    name: str
+    kind: Literal["quadruped", "humanoid", "arm"]
+    mjcf: str
+    """Path of the MJCF: relative to `robots/zoo/assets`, or absolute."""
+    base_body: str
+    """Body that carries the free joint and the IMU."""
+    joints: tuple[JointSpec, ...]
+    """In canonical order."""
+    feet: tuple[FootSpec, ...] = ()
+    """Legs front-left, front-right, rear-left, rear-right."""
+    imu: ImuSpec = field(default_factory=ImuSpec)
+    encoders: EncoderSpec = field(default_factory=EncoderSpec)
+    default_height: float
+    """Height of the base frame in the nominal pose, feet on the ground [m]."""
+    length: float
+    """Unit of length L: nominal hip height, or the reach of an arm [m]."""
+    mass: float
+    """Unit of mass m: the whole robot [kg]; agrees with the MJCF within 0.1 %."""
+    control_hz: float = 50.0
+    physics_dt: float = 0.004
+    """Step of the simulated physics [s]; divides the control period."""
+    sources: dict[str, str] = field(default_factory=dict, hash=False)
+    """Group of constants -> where they come from."""
+
+    def __post_init__(self) -> None:
+        if len({joint.name for joint in self.joints}) != len(self.joints):
+            raise ValueError(f"robot {self.name}: joint names must differ, got {self.joint_names}")
+        substeps = 1.0 / (self.control_hz * self.physics_dt)
+        if abs(substeps - round(substeps)) > 1e-6:
+            raise ValueError(
+                f"robot {self.name}: physics_dt must divide the control period {1 / self.control_hz} s, "
+                f"got {self.physics_dt} s ({substeps:.3f} substeps)"
+            )
+
+    @property
+    def joint_names(self) -> tuple[str, ...]:
+        return tuple(joint.name for joint in self.joints)
+
+    @property
+    def num_joints(self) -> int:
+        return len(self.joints)
+
+    @property
+    def default_positions(self) -> tuple[float, ...]:
+        return tuple(joint.default_position for joint in self.joints)
+
+    @property
+    def substeps(self) -> int:
+        """Physics steps in one control period."""
+        return round(1.0 / (self.control_hz * self.physics_dt))
+
+    @property
+    def mjcf_path(self) -> Path:
+        path = Path(self.mjcf)
+        return path if path.is_absolute() else ASSETS / path
+
+    @property
+    def model_hash(self) -> str:
+        """sha256 over this specification and its MJCF: two robots agree in everything or differ here."""
+        record = encode(replace(self, mjcf=self.mjcf_path.name))
+        digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+        digest.update(self.mjcf_path.read_bytes())
+        return digest.hexdigest()
+
+    def save_folder(self, folder: Path) -> None:
+        """Write `robot.json` and a copy of the MJCF, which `load_folder` reads.
+
+        Mesh files are not copied: a robot folder collides with primitives.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / self.mjcf_path.name).write_bytes(self.mjcf_path.read_bytes())
+        record = {"schema": 1, **encode(replace(self, mjcf=self.mjcf_path.name))}
+        (folder / "robot.json").write_text(json.dumps(record, indent=2))
+
+
+def load_folder(folder: Path) -> RobotSpec:
+    """The robot in a folder with `robot.json` and its MJCF.
+
+    Raises:
+        ValueError: a key is unknown or missing, or the schema is of another major version.
+    """
+    record = json.loads((folder / "robot.json").read_text())
+    schema = record.pop("schema", None)
+    if schema != 1:
+        raise ValueError(
+            f"{folder / 'robot.json'}: schema must be 1, got {schema!r}; update sim2real to read newer robots"
+        )
+    spec = decode(RobotSpec, record, where=str(folder / "robot.json"))
+    return replace(spec, mjcf=str((folder / spec.mjcf).resolve()))

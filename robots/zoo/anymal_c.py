@@ -1,0 +1,73 @@
+"""ANYbotics ANYmal C: a quadruped with twelve geared, series-elastic ANYdrives.
+
+SI, on the joint side of the gearbox. `URDF` below is anymal_c_simple_description of ANYbotics (BSD-3-Clause).
+"""
+
+from math import cos, sin, sqrt
+
+from robots.spec import ActuatorSpec, EncoderSpec, FootSpec, ImuSpec, JointSpec, RobotSpec
+
+THIGH_LENGTH = 0.285  # HFE to KFE, in the plane of the leg [m]: URDF LF_thigh_fixed_LF_KFE
+SHANK = (
+    0.08795,
+    0.31547,
+)  # foot sphere ahead of and below the KFE axis [m]: URDF LF_shank_fixed_LF_FOOT and its collision
+FOOT_RADIUS = 0.03  # [m]: URDF LF_FOOT collision
+HFE, KFE = 0.4, -0.8  # nominal pose of the front legs [rad]; mirrored at the rear
+
+SHANK_ANGLE = HFE + KFE
+HIP_HEIGHT = (  # HFE axis above ground in the nominal pose, 0.5488 m
+    THIGH_LENGTH * cos(HFE) + SHANK[0] * sin(SHANK_ANGLE) + SHANK[1] * cos(SHANK_ANGLE) + FOOT_RADIUS
+)
+
+ANYDRIVE = ActuatorSpec(
+    kp=80.0,
+    kd=2.0,
+    torque_limit=80.0,
+    velocity_limit=7.5,
+    armature=0.15,
+    damping=0.5,
+    friction_loss=1.0,
+    delay=0.008,
+)
+
+
+def _leg(leg: str) -> tuple[JointSpec, ...]:
+    abduction = (-0.72, 0.49) if leg[0] == "L" else (-0.49, 0.72)
+    front = 1.0 if leg[1] == "F" else -1.0
+    turn = (-9.42478, 9.42478)  # one and a half turns either way
+    return (
+        JointSpec(name=f"{leg}_HAA", position_limits=abduction, default_position=0.0, actuator=ANYDRIVE),
+        JointSpec(name=f"{leg}_HFE", position_limits=turn, default_position=front * HFE, actuator=ANYDRIVE),
+        JointSpec(name=f"{leg}_KFE", position_limits=turn, default_position=front * KFE, actuator=ANYDRIVE),
+    )
+
+
+LEGS = ("LF", "RF", "LH", "RH")
+
+ROBOT = RobotSpec(
+    name="anymal_c",
+    kind="quadruped",
+    mjcf="anymal_c/anymal_c.xml",
+    base_body="base",
+    joints=tuple(joint for leg in LEGS for joint in _leg(leg)),
+    feet=tuple(FootSpec(name=leg, radius=FOOT_RADIUS) for leg in LEGS),
+    imu=ImuSpec(gyro_noise=0.05, gyro_bias=0.02, gravity_noise=0.02),
+    encoders=EncoderSpec(position_noise=0.01 / sqrt(3), position_bias=0.015, velocity_noise=0.3),
+    default_height=HIP_HEIGHT,
+    length=HIP_HEIGHT,
+    mass=19.2035 + 4 * (2.781 + 3.071 + 0.58842),  # base + 4 · (hip + thigh + shank), 44.965 kg
+    sources={
+        "geometry": "URDF: base_LF_HAA, LF_hip_fixed_LF_HFE, LF_thigh_fixed_LF_KFE, LF_shank_fixed_LF_FOOT",
+        "inertias": "legs: URDF links with the drives fixed to them. Base: MuJoCo Menagerie's anymal_c, 19.2 kg; "
+        "the URDF's base parts and four hip drives sum to 26.2 kg, the robot then to 52.0 kg",
+        "joint_limits": "URDF: HAA -0.72..0.49 rad outward-inward, HFE and KFE ±9.42 rad; 80 N·m, 7.5 rad/s",
+        "default_pose": "legged_gym anymal_c_rough_config.py: HFE ±0.4, KFE ∓0.8 (X configuration)",
+        "gains": "legged_gym anymal_c_rough_config.py: kp 80, kd 2",
+        "actuator_physics": "assumptions until identified: armature 0.15 kg·m² (the estimate others simulate for a "
+        "harmonic drive of this size), viscous 0.5 N·m·s/rad, Coulomb 1 N·m (Menagerie: 1, D gain included, and 0.1)",
+        "delay": "8 ms (two physics steps), an assumption until identified",
+        "sensors": "assumptions until identified: about a third of the observation noise that legged_gym trains with "
+        "(uniform ±0.2 rad/s, ±0.05, ±0.01 rad, ±1.5 rad/s); encoder bias ±0.015 rad of mjlab; gyro bias ±0.02 rad/s",
+    },
+)

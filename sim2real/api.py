@@ -1,0 +1,198 @@
+"""The commands as Python functions, with the arguments of the dataclasses in `sim2real.commands`.
+
+Results are kept in the store (`store`, else SIM2REAL_STORE, else `./runs`): a call whose result is there returns it.
+Each returns the `result` of the machine-readable output; a stage adds `run`, the folder that other calls take as RUN.
+
+Raises:
+    LookupError, ValueError, FileNotFoundError: bad input; nothing was started.
+    sim2real.campaign.campaign.CampaignError: a stage failed.
+"""
+
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal
+
+from sim2real import commands
+
+PathLike = str | os.PathLike[str]
+
+
+def train(
+    *,
+    robot: str,
+    task: str = "velocity",
+    seed: int = 0,
+    steps: int = 1_400_000,
+    num_envs: int = 256,
+    privileged: bool = False,
+    randomization: str = "default",
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Train a policy on one robot."""
+    return _stage("train", locals())
+
+
+def distill(
+    *,
+    run: str,
+    student: str = "proprio",
+    seed: int = 0,
+    steps: int = 400_000,
+    history: int = 10,
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Teach a student that has only real sensors what its teacher does."""
+    return _stage("distill", locals())
+
+
+def transfer(
+    *,
+    run: str,
+    to: str,
+    task: str | None = None,
+    strategy: Literal["finetune", "zero_shot"] = "finetune",
+    budget: int = 400_000,
+    seed: int = 0,
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Hand a skill to another robot, measured against learning it from scratch."""
+    return _stage("transfer", locals())
+
+
+def evaluate(
+    *,
+    run: str,
+    episodes: int = 128,
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Score a policy on fixed episodes."""
+    return _stage("evaluate", locals())
+
+
+def export(
+    *,
+    run: str,
+    to: Literal["onnx"] = "onnx",
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Write the files a controller runs."""
+    return _stage("export", locals())
+
+
+def rehearse(
+    *,
+    run: str,
+    realities: int = 8,
+    seconds: float = 10.0,
+    realtime_seconds: float = 30.0,
+    clock: Literal["lockstep", "real"] = "lockstep",
+    seed: int = 0,
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Run an exported policy on sealed realities in another process."""
+    return _stage("rehearse", locals())
+
+
+def report(
+    *,
+    runs: tuple[str, ...],
+    title: str = "",
+    video: bool = True,
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Explain results in one self-contained HTML file."""
+    return _stage("report", locals())
+
+
+def run(
+    *,
+    recipe: str,
+    executor: Literal["inline", "ray"] = "ray",
+    address: str | None = None,
+    store: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Run a campaign; stages that are in the store already are not run again."""
+    from sim2real.campaign.campaign import run_recipe
+    from sim2real.campaign.recipe import load, locate
+    from sim2real.campaign.store import Store
+
+    loaded = load(locate(recipe), commands.KINDS)
+    return run_recipe(loaded, Store.open(store), executor, address, _display(progress))
+
+
+def inspect(*, file: str, store: PathLike | None = None) -> dict[str, Any]:
+    """What a result, a recipe or a bundle holds."""
+    from sim2real.campaign.inspection import inspect as look
+    from sim2real.campaign.store import Store
+
+    return look(file, Store.open(store))
+
+
+def robots() -> dict[str, Any]:
+    """Names, joints, mass [kg] and length L [m] of the robots."""
+    import robots as zoo
+
+    found = [zoo.get(name) for name in zoo.names()]
+    return {
+        "robots": [
+            {"name": spec.name, "kind": spec.kind, "joints": spec.num_joints, "mass": spec.mass, "length": spec.length}
+            for spec in found
+        ]
+    }
+
+
+def tasks() -> dict[str, Any]:
+    """Names of the tasks."""
+    from sim2real.campaign.keys import task_names
+
+    return {"tasks": [{"name": name} for name in task_names()]}
+
+
+def doctor(*, store: PathLike | None = None) -> dict[str, Any]:
+    """The checks of this machine, each with what was found and how to mend it."""
+    from sim2real.campaign.files import place
+    from sim2real.doctor import examine
+
+    return examine(place(store))
+
+
+def _stage(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    """Run the command of a kind with the arguments of the calling function."""
+    from robots.records import decode
+    from sim2real.campaign.campaign import run_command
+    from sim2real.campaign.store import Store
+
+    command = commands.KINDS[kind].command
+    values = {field.name: given[field.name] for field in fields(command)}
+    out = Path(given["out"]) if given["out"] else None
+    return run_command(
+        commands.KINDS[kind],
+        decode(command, values, kind),
+        Store.open(given["store"]),
+        out,
+        _display(given["progress"]),
+    )
+
+
+def _display(progress: bool) -> Any:
+    if not progress:
+        return None
+    from sim2real.campaign.display import best
+
+    return best()

@@ -1,0 +1,64 @@
+"""What a command prints when it is done: a few lines for people, on standard output."""
+
+import json
+from typing import Any
+
+
+def show(command: str, result: dict[str, Any]) -> None:
+    """Print the result of a command."""
+    printers = {"run": _campaign, "inspect": _inspection, "robots": _robots, "tasks": _tasks, "doctor": _doctor}
+    printers.get(command, _stage)(result)
+
+
+def _stage(result: dict[str, Any]) -> None:
+    """One line for each number, then where the result is."""
+    shown = {name: value for name, value in result.items() if name not in ("run", "key", "cached")}
+    width = max((len(name) for name in shown), default=0)
+    for name, value in shown.items():
+        print(f"{name:<{width}}  {_short(value)}")
+    print(f"{'from the store' if result['cached'] else 'result'}: {result['run']}")
+
+
+def _campaign(result: dict[str, Any]) -> None:
+    statuses = [stage["status"] for stage in result["stages"]]
+    counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
+    print(f"{len(statuses)} stages: {counts}, in {result['seconds']:.1f} s")
+    print(f"result: {result['folder']}/run.json")
+    if result["report"]:
+        print(f"report: {result['report']}")
+
+
+def _inspection(result: dict[str, Any]) -> None:
+    print(json.dumps(result, indent=2))
+
+
+def _robots(result: dict[str, Any]) -> None:
+    print(f"{'robot':<12} {'kind':<10} joints  mass [kg]  L [m]")
+    for robot in result["robots"]:
+        name, kind = robot["name"], robot["kind"]
+        print(f"{name:<12} {kind:<10} {robot['joints']:>6}  {robot['mass']:>9.2f}  {robot['length']:.3f}")
+    print("also: menagerie:NAME, or a folder with robot.json and its MJCF")
+
+
+def _tasks(result: dict[str, Any]) -> None:
+    for task in result["tasks"]:
+        print(task["name"])
+
+
+def _doctor(result: dict[str, Any]) -> None:
+    width = max(len(check["name"]) for check in result["checks"])
+    for check in result["checks"]:
+        print(f"{check['status']:<8} {check['name']:<{width}}  {check['found']}")
+        if check["status"] != "ok" and check["mend"]:
+            print(f"{'':<9}{'':<{width}}  mend: {check['mend']}")
+    print("ready" if result["healthy"] else "not ready: mend what is missing above")
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_short, value))}]" if len(value) <= 8 else f"{len(value)} values"
+    if isinstance(value, dict):
+        return f"{len(value)} entries: {', '.join(list(value)[:8])}"
+    return str(value)

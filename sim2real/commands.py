@@ -1,0 +1,229 @@
+"""The commands of sim2real: one frozen dataclass each, whose fields are its arguments.
+
+Command line, Python functions (`sim2real.api`) and recipes are all read off these classes, so they agree. Nothing
+heavy is imported here: a stage's function is a path that is imported when the stage runs.
+"""
+
+import typing
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+# What a text stands for; `typing.get_type_hints(..., include_extras=True)` tells them apart.
+Run = Annotated[str, "RUN"]
+"""A result: a folder with `run.json`, a store key, `latest:STAGE`; in a recipe also the name of another stage."""
+Robot = Annotated[str, "ROBOT"]
+"""A zoo name, `menagerie:NAME`, or a folder with `robot.json`; its model hash enters the stage key."""
+Task = Annotated[str, "TASK"]
+"""The name of a module in `envs/tasks`."""
+NameOrFile = Annotated[str, "NAME|FILE"]
+"""A name, or the path of a file whose content enters the stage key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a policy on one robot (PPO)."""
+
+    robot: Robot
+    """Robot to train."""
+    task: Task = "velocity"
+    """What it must learn."""
+    seed: int = 0
+    """Of every generator."""
+    steps: int = 1_400_000
+    """Environment steps, all environments together."""
+    num_envs: int = 256
+    """Environments simulated side by side."""
+    privileged: bool = False
+    """Let the actor see what hardware cannot measure: a teacher, not deployable."""
+    randomization: NameOrFile = "default"
+    """Ranges of the randomized physics."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, seed=0, steps=1, num_envs=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distill:
+    """Teach a student that has only real sensors what its teacher does (DAgger)."""
+
+    run: Run
+    """The teacher."""
+    student: str = "proprio"
+    """What the student may see."""
+    seed: int = 0
+    """Of every generator."""
+    steps: int = 400_000
+    """Environment steps, all environments together."""
+    history: int = 10
+    """Control ticks of observations that the student sees."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, seed=0, steps=1, history=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """Hand a skill to another robot, measured against learning it from scratch."""
+
+    run: Run
+    """The trained source."""
+    to: Robot
+    """Robot that receives the skill."""
+    task: Task | None = None
+    """Task of the receiver; the source's if left out."""
+    strategy: Literal["finetune", "zero_shot"] = "finetune"
+    """How the skill is handed over."""
+    budget: int = 400_000
+    """Environment steps for the transfer, and as many for its control from scratch."""
+    seed: int = 0
+    """Of every generator."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, seed=0, budget=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Score a policy on fixed episodes, with intervals."""
+
+    run: Run
+    """The policy."""
+    episodes: int = 128
+    """Episodes of 10 s, from fixed seeds."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, episodes=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write the files a controller runs, once all implementations agree."""
+
+    run: Run
+    """The policy."""
+    to: Literal["onnx"] = "onnx"
+    """Format."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rehearse:
+    """Run an exported policy on sealed realities in another process, over the robot's protocol."""
+
+    run: Run
+    """The exported policy."""
+    realities: int = 8
+    """Hidden robots, sealed by their seeds."""
+    seconds: float = 10.0
+    """Length of an episode [s]."""
+    realtime_seconds: float = 30.0
+    """Length of the run against the wall clock that counts late ticks [s]; 0 leaves it out."""
+    clock: Literal["lockstep", "real"] = "lockstep"
+    """Of the scored episodes: the peer waits (reproducible), or deadlines."""
+    seed: int = 0
+    """Of the first reality."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, seed=0, realities=1, realtime_seconds=0)
+        if self.seconds <= 0.0:
+            raise ValueError(f"seconds must be > 0 [s], got {self.seconds}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Explain results in one self-contained HTML file."""
+
+    runs: tuple[Run, ...]
+    """The results, in the order of the story."""
+    title: str = ""
+    """Heading; made up from the results if empty."""
+    video: bool = True
+    """Film each robot walking, where OpenGL is available."""
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise ValueError("runs must name at least one result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecipe:
+    """Run a campaign; stages that are in the store already are not run again."""
+
+    recipe: str
+    """A YAML file, or the name of one in `launch/`."""
+    executor: Literal["inline", "ray"] = "ray"
+    """One stage after the other in this process, or on Ray."""
+    address: str | None = None
+    """A running Ray cluster (also RAY_ADDRESS); a private local one if left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect:
+    """Print what a result, a recipe or a bundle holds."""
+
+    file: str
+    """A RUN, a recipe (.yaml) or a bundle (.s2r)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robots:
+    """List the robots."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tasks:
+    """List the tasks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """Check this machine and say how to mend what is missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A kind of stage: a command that has a result in the store."""
+
+    name: str
+    command: type
+    """Its dataclass of parameters."""
+    function: str
+    """`module:function`, called with the command and a `Stage`; returns the result as JSON data."""
+    version: int = 1
+    """Raised when the meaning of the stage changes: older results are then not reused."""
+
+
+def _kind(command: type, version: int = 1) -> Kind:
+    name = command.__name__.lower()
+    return Kind(name=name, command=command, function=f"sim2real.stages.{name}:{name}", version=version)
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in map(_kind, (Train, Distill, Transfer, Evaluate, Export, Rehearse, Report))
+}
+
+COMMANDS: dict[str, type] = {
+    "run": RunRecipe,
+    **{name: kind.command for name, kind in KINDS.items()},
+    "inspect": Inspect,
+    "robots": Robots,
+    "tasks": Tasks,
+    "doctor": Doctor,
+}
+
+
+def arguments(command: type, marker: str) -> list[str]:
+    """Names of a command's fields that stand for a "RUN", "ROBOT", "TASK" or "NAME|FILE"."""
+    hints = typing.get_type_hints(command, include_extras=True)
+    return [name for name, hint in hints.items() if marker in _markers(hint)]
+
+
+def _markers(hint: Any) -> set[str]:
+    if typing.get_origin(hint) is Annotated:
+        return set(hint.__metadata__)
+    return set().union(*map(_markers, typing.get_args(hint)))
+
+
+def _check_ranges(command: Any, **least: int) -> None:
+    for name, low in least.items():
+        if getattr(command, name) < low:
+            raise ValueError(f"{name} must be >= {low}, got {getattr(command, name)}")

@@ -1,0 +1,1 @@
+"""Running a bundle on a robot, guarded; needs neither torch nor Ray."""

@@ -1,0 +1,72 @@
+"""Runs a bundle through the episodes of a rehearsal, in a process that knows the robot only through its protocol.
+
+    python -m sim2real.reality.driver < job.json
+
+The last line of output is the runtime's report. Exit code 130 after an emergency stop.
+"""
+
+import json
+import sys
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from policies.bundle import read
+from robots.backends.udp import UdpRobot
+from robots.records import decode
+from sim2real.deploy.clock import Clock, LockstepClock, RealClock, real_time_priority, stolen_seconds
+from sim2real.deploy.inference import load_policy
+from sim2real.deploy.runtime import Runtime
+from sim2real.reality.episodes import Episode
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to drive, and how."""
+
+    bundle: Path
+    port: int
+    clock: Literal["lockstep", "real"]
+    soft_start: float
+    """[s]."""
+    episodes: tuple[Episode, ...]
+    log: Path | None = None
+    """Folder for the recording."""
+
+
+def drive(job: Job) -> dict[str, Any]:
+    """Run every episode; returns the runtime's report."""
+    bundle = read(job.bundle)
+    policy = load_policy(bundle)
+    clock: Clock = LockstepClock() if job.clock == "lockstep" else RealClock(bundle.contract.control_period)
+    with closing(UdpRobot(("127.0.0.1", job.port))) as robot:
+        runtime = Runtime(bundle, policy, robot, clock, log=job.log, soft_start=job.soft_start)
+        stolen = stolen_seconds()
+        with real_time_priority() if job.clock == "real" else nullcontext("not asked for") as granted:
+            for episode in job.episodes:
+                robot.reset(episode.note())
+                margin = episode.settle - job.soft_start  # the referee's clock starts a little before ours
+                runtime.run(episode.command, episode.seconds + max(0.0, margin))
+                if runtime.stop.pressed_by:
+                    break
+        stolen_ms = 1e3 * (stolen_seconds() - stolen)
+        return {
+            **runtime.close(),
+            "scheduler": granted,
+            "stolen_ms": stolen_ms,
+            "stopped_by": runtime.stop.pressed_by,
+        }
+
+
+def main() -> None:
+    """Read a job, do it, print the report."""
+    report = drive(decode(Job, json.load(sys.stdin)))
+    print(json.dumps(report))
+    sys.exit(INTERRUPTED if report["stopped_by"] else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Rehearse a bundle: sealed realities for the score, one run against the wall clock for the deadlines.
+
+The score is the mean over realities and episodes, as the simulated score is; a run that was killed goes on with the
+realities that it had not finished.
+"""
+
+import math
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from policies.bundle import Bundle, read
+from sim2real.campaign.files import read_json, write_json
+from sim2real.campaign.stage import Stage
+from sim2real.commands import Rehearse
+from sim2real.reality.episodes import commands
+from sim2real.reality.rehearse import Trial, TrialStopped, run_trial, write_robot
+
+BUNDLE = "policy.s2r"
+EPISODES = 4
+"""In each reality."""
+STEADY = 0.3
+"""Speed of the run against the wall clock, in units of √(gL)."""
+STRETCH_SECONDS = 10.0
+"""Of that run, between two soft starts [s]."""
+
+Record = dict[str, Any]
+
+
+def rehearse(command: Rehearse, stage: Stage) -> Record:
+    """Score a bundle on sealed realities; see `sim2real.commands.Rehearse`.
+
+    Raises:
+        FileNotFoundError: the run holds no bundle.
+    """
+    path = stage.input("run") / BUNDLE
+    if not path.is_file():
+        raise FileNotFoundError(f"{stage.input('run')} holds no {BUNDLE}; export the run first")
+    bundle = read(path)
+    with tempfile.TemporaryDirectory(prefix="rehearse-") as folder:
+        robot = write_robot(bundle, Path(folder))
+        try:
+            trials = _score(command, stage, _trials(command, bundle, path, robot))
+            timed = _time(command, stage, bundle, path, robot)
+        except TrialStopped:
+            return {}
+    result = _summary(bundle, trials, timed)
+    write_json(stage.out / "rehearsal.json", {"schema": 1, **result, "realities": trials, "real_time": timed})
+    return result
+
+
+def _trials(command: Rehearse, bundle: Bundle, path: Path, robot: Path) -> list[Trial]:
+    contract, count = bundle.contract, command.realities
+    asked = commands(count * EPISODES, speed=contract.speed, time=contract.time, seed=command.seed)
+    return [
+        Trial(
+            bundle=path,
+            robot=robot,
+            seed=command.seed + index,
+            clock=command.clock,
+            commands=tuple(asked[index::count]),
+            seconds=command.seconds,
+        )
+        for index in range(count)
+    ]
+
+
+def _score(command: Rehearse, stage: Stage, trials: list[Trial]) -> list[Record]:
+    """Run the trials side by side, those aside that an earlier attempt finished."""
+    done = {trial.seed: read_json(_file(stage, trial)) for trial in trials if _file(stage, trial).is_file()}
+    workers = 1 if command.clock == "real" else max(1, stage.cpus)  # deadlines want the machine for themselves
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = [pool.submit(_run_and_keep, stage, trial) for trial in trials if trial.seed not in done]
+        try:
+            for job in as_completed(jobs):
+                done[job.result()["seed"]] = job.result()
+                share = _scored_share(command) * len(done) / len(trials)
+                stage.report(share, score=_mean(_scores(done.values())))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return [done[trial.seed] for trial in trials]
+
+
+def _run_and_keep(stage: Stage, trial: Trial) -> Record:
+    if stage.should_stop():
+        raise TrialStopped
+    record = run_trial(trial, stage.should_stop)
+    write_json(_file(stage, trial), record)
+    return record
+
+
+def _file(stage: Stage, trial: Trial) -> Path:
+    return stage.checkpoint / f"reality-{trial.seed}.json"
+
+
+def _scored_share(command: Rehearse) -> float:
+    """Rough share of the work that the scored trials are."""
+    return 0.5 if command.realtime_seconds else 1.0
+
+
+def _time(command: Rehearse, stage: Stage, bundle: Bundle, path: Path, robot: Path) -> Record | None:
+    """Walk steadily against the wall clock, alone on the machine; a trip ends only its own stretch."""
+    if not command.realtime_seconds:
+        return None
+    stretches = max(1, round(command.realtime_seconds / STRETCH_SECONDS))
+    trial = Trial(
+        bundle=path,
+        robot=robot,
+        seed=command.seed,
+        clock="real",
+        commands=((STEADY * bundle.contract.speed, 0.0, 0.0),) * stretches,
+        seconds=command.realtime_seconds / stretches,
+        log=stage.out / "real_time",
+    )
+    return run_trial(trial, stage.should_stop)
+
+
+def _summary(bundle: Bundle, trials: list[Record], timed: Record | None) -> Record:
+    scores = _scores(trials)
+    per_reality = [_mean(_scores([trial])) for trial in trials]
+    sim_score = bundle.scores.get("score")
+    runtime = (timed or trials[0])["runtime"]
+    every = [*trials, timed] if timed else trials
+    return {
+        "score": _mean(scores),
+        "score_kind": f"mean over {len(trials)} realities × {EPISODES} episodes",
+        "score_iqm": interquartile_mean(scores),
+        "score_per_reality": per_reality,
+        "yaw_score": _mean([episode["yaw_score"] for trial in trials for episode in trial["episodes"]]),
+        "sim_score": sim_score,
+        "retained": _mean(scores) / sim_score if sim_score else None,
+        "cvar25": worst_quarter(per_reality),
+        "predicted": [min(per_reality), max(per_reality)],
+        "predicted_coverage": (len(trials) - 1) / (len(trials) + 1),
+        "falls": sum(episode["fell"] for trial in trials for episode in trial["episodes"]),
+        "trips": sum(len(trial["runtime"]["trips"]) for trial in trials),
+        "episodes": len(scores),
+        "late_ticks": runtime["late_ticks"] if timed else None,
+        "real_time_trips": len(runtime["trips"]) if timed else None,
+        "stolen_ms": runtime["stolen_ms"],
+        "ticks": runtime["ticks"],
+        "rate_hz": runtime["rate_hz"],
+        "tick_us": runtime["tick_us"],
+        "scheduler": runtime["scheduler"],
+        "seconds_real": sum(trial["seconds_real"] for trial in every),
+    }
+
+
+def interquartile_mean(values: list[float]) -> float:
+    """Mean of the middle half, partly counted values at its edges included."""
+    ordered, quarter = sorted(values), len(values) / 4.0
+    weights = [max(0.0, min(i + 1, 3.0 * quarter) - max(float(i), quarter)) for i in range(len(ordered))]
+    return sum(weight * value for weight, value in zip(weights, ordered, strict=True)) / sum(weights)
+
+
+def worst_quarter(values: list[float]) -> float:
+    """Mean of the lowest quarter of the values, at least one (CVaR-25 %)."""
+    return _mean(sorted(values)[: math.ceil(len(values) / 4)])
+
+
+def _scores(trials: Iterable[Record]) -> list[float]:
+    return [episode["score"] for trial in trials for episode in trial["episodes"]]
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

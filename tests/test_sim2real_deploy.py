@@ -1,0 +1,246 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import replace
+
+import deploy_bundles
+import numpy as np
+import pytest
+from emulators import emulated
+
+from envs.observations import Term
+from policies.bundle import read
+from policies.contract import ContractError
+from policies.export.numpy_policy import NumpyPolicy
+from robots.backends.emulated import Imperfections
+from robots.backends.udp import UdpRobot
+from robots.records import encode
+from robots.state import RobotState
+from sim2real.deploy.clock import LockstepClock, RealClock, real_time_priority
+from sim2real.deploy.inference import load_policy
+from sim2real.deploy.observer import Observer
+from sim2real.deploy.recorder import Recorder, load
+from sim2real.deploy.runtime import Mode, Runtime, check_robot
+from sim2real.reality.episodes import Episode
+
+CONTRACT = deploy_bundles.contract("go1")
+DEFAULT = np.array(CONTRACT.default_position)
+NOISY = Imperfections(delay=0.006, jitter=0.006, noise=1.0)
+
+
+@pytest.fixture(scope="module")
+def busy_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundle") / "policy.s2r"
+    agreed = deploy_bundles.contract("go1", history=3)
+    return deploy_bundles.write(path, agreed, deploy_bundles.busy_weights(agreed))
+
+
+def run(bundle, log, command=(0.4, 0.1, 0.0), seconds=2.0):
+    with emulated(imperfections=NOISY) as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:
+        runtime = Runtime(bundle, load_policy(bundle), robot, LockstepClock(), log=log, soft_start=0.2)
+        runtime.run(command, seconds)
+        return runtime.close(), machine
+
+
+def test_what_runs_on_the_robot_imports_neither_torch_nor_ray_nor_gymnasium_nor_mujoco():
+    code = (
+        "import sys, sim2real.deploy.runtime, sim2real.reality.driver, onnxruntime\n"
+        "print([name for name in ('torch', 'ray', 'gymnasium', 'mujoco', 'stable_baselines3') if name in sys.modules])"
+    )
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert output.stdout.strip() == "[]"
+
+
+def test_two_runs_in_lockstep_are_equal_bit_for_bit(busy_path, tmp_path):
+    bundle = read(busy_path)
+    for name in ("first", "second"):
+        run(bundle, tmp_path / name)
+    first, second = load(tmp_path / "first"), load(tmp_path / "second")
+    assert len(first["target"]) == 10 + 100  # 0.2 s of soft start and 2 s at 50 Hz
+    for name in first:
+        if name != "tick_us":
+            np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_the_log_holds_what_the_policy_saw_and_said(busy_path, tmp_path):
+    bundle = read(busy_path)
+    report, _ = run(bundle, tmp_path)
+    log, facts = load(tmp_path), json.loads((tmp_path / "log.json").read_text())
+    ran = np.flatnonzero(log["mode"] == Mode.RUN)
+    frames = log["observation"][ran]
+    stacked = np.concatenate([frames[:-2], frames[1:-1], frames[2:]], axis=1)  # history of 3, oldest first
+    np.testing.assert_allclose(NumpyPolicy(bundle.contract, bundle.weights)(stacked), log["wanted"][ran[2:]], atol=1e-5)
+    first = np.tile(frames[:1], 3)  # at the start the first frame fills the history
+    np.testing.assert_allclose(NumpyPolicy(bundle.contract, bundle.weights)(first), log["wanted"][ran[:1]], atol=1e-5)
+    assert facts["joint_names"] == list(CONTRACT.joint_names)
+    assert (report["ticks"], report["late_ticks"], report["trips"]) == (110, 0, [])
+
+
+def test_the_soft_start_goes_from_where_the_joints_are_to_the_nominal_pose(busy_path, tmp_path):
+    bundle = read(busy_path)
+    with emulated() as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:
+        runtime = Runtime(bundle, load_policy(bundle), robot, LockstepClock(), log=tmp_path, soft_start=1.0)
+        measured = DEFAULT.copy()
+        measured[0] += 0.3
+        robot.reset()
+        machine.data.qpos[7:19] = measured
+        hold = replace(machine._hold(), sequence=robot.receive(1.0).sequence)
+        robot.send(hold)  # brings a state that shows the joints where they are now
+        runtime.run((0.0, 0.0, 0.0), 0.1)
+        runtime.close()
+    log = load(tmp_path)
+    soft = log["target"][log["mode"] == Mode.SOFT_START]
+    assert len(soft) == 50
+    assert np.abs(soft[0] - log["joint_pos"][0]).max() < 0.01
+    np.testing.assert_allclose(soft[-1], DEFAULT, atol=1e-12)
+
+
+def test_the_first_frame_fills_the_history_and_the_gait_clock_stands_still_with_the_robot():
+    agreed = deploy_bundles.contract("go1", history=2)
+    observer, state = Observer(agreed), a_state()
+    stacked = observer.observe(state, np.zeros(3), DEFAULT).copy()
+    np.testing.assert_array_equal(stacked[0, : agreed.frame_width], stacked[0, agreed.frame_width :])
+    np.testing.assert_array_equal(observer.newest[:3], [0.0, 0.0, -1.0])  # gravity in an upright base
+    np.testing.assert_array_equal(observer.newest[-2:], [0.0, 0.0])
+    observer.observe(state, np.array([0.5, 0.0, 0.0]), DEFAULT)
+    phase = 2.0 * np.pi * agreed.gait_frequency * 0.02  # one tick later
+    np.testing.assert_allclose(observer.newest[-2:], [np.sin(phase), np.cos(phase)], rtol=1e-6)
+
+
+def a_state() -> RobotState:
+    return RobotState(
+        sequence=1,
+        time=0.0,
+        joint_pos=DEFAULT,
+        joint_vel=np.zeros(12),
+        joint_torque=np.zeros(12),
+        orientation=np.array([1.0, 0.0, 0.0, 0.0]),
+        gyro=np.zeros(3),
+    )
+
+
+def test_onnx_runtime_and_numpy_agree(busy_path):
+    bundle = read(busy_path)
+    observation = np.random.default_rng(0).normal(0.0, 2.0, (1, bundle.contract.input_width)).astype(np.float32)
+    expected = NumpyPolicy(bundle.contract, bundle.weights)(observation)
+    np.testing.assert_allclose(load_policy(bundle)(observation), expected, atol=1e-5)
+
+
+def test_a_bundle_for_another_robot_is_refused_with_the_fields_name(tmp_path):
+    agreed = deploy_bundles.contract("anymal_c")
+    bundle = read(deploy_bundles.write(tmp_path / "policy.s2r", agreed, deploy_bundles.standing_weights(agreed)))
+    with emulated("go1") as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:
+        with pytest.raises(ContractError, match=r"contract field robot disagrees: .*'anymal_c', the robot says 'go1'"):
+            Runtime(bundle, load_policy(bundle), robot, LockstepClock())
+        assert machine.commands == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("model_hash", "0" * 64),
+        ("control_period", 0.01),
+        ("joint_names", CONTRACT.joint_names[:-1]),
+    ],
+)
+def test_a_robot_that_differs_in_one_field_is_refused_with_its_name(field, value):
+    with emulated("go1") as (emulator, _), closing(UdpRobot(emulator.address)) as robot:
+        with pytest.raises(ContractError, match=f"contract field {field} disagrees"):
+            check_robot(CONTRACT, replace(robot.info, **{field: value}))
+
+
+def test_a_policy_that_sees_what_no_hardware_measures_is_refused():
+    hidden = Term(name="base_velocity", unit="m/s", frame="base", offset=(0.0,), scale=(1.0,), measurable=False)
+    with pytest.raises(ContractError, match=r"no hardware measures \('base_velocity',\): distill"):
+        Observer(replace(CONTRACT, observations=(*CONTRACT.observations, hidden)))
+
+
+def test_a_robot_that_falls_silent_in_lockstep_is_an_error_within_the_clocks_patience(busy_path):
+    bundle = read(busy_path)
+    with emulated() as (emulator, _), closing(UdpRobot(emulator.address)) as robot:
+        runtime = Runtime(bundle, load_policy(bundle), robot, LockstepClock(patience=0.3), soft_start=0.2)
+        emulator.inject("drop")
+        began = time.monotonic()
+        with pytest.raises(ConnectionError, match=r"the robot reported no state within 0\.3 s"):
+            runtime.run((0.0, 0.0, 0.0), 1.0)
+        assert time.monotonic() - began < 2.0
+
+
+def test_the_robot_is_damped_when_the_policy_raises(busy_path):
+    bundle = read(busy_path)
+
+    def broken(observation):
+        raise RuntimeError("the accelerator is gone")
+
+    with emulated() as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:
+        runtime = Runtime(bundle, broken, robot, LockstepClock(), soft_start=0.2)
+        with pytest.raises(RuntimeError, match="the accelerator is gone"):
+            runtime.run((0.0, 0.0, 0.0), 1.0)
+    assert not machine.commands[-1][1].kp.any()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_is_an_emergency_stop(busy_path, number):
+    with emulated(clock="real") as (emulator, machine):
+        episode = Episode(vx=0.0, vy=0.0, yaw_rate=0.0, settle=0.3, seconds=30.0)
+        job = {"bundle": str(busy_path), "port": emulator.address[1], "clock": "real", "soft_start": 0.2}
+        arguments = [sys.executable, "-m", "sim2real.reality.driver"]
+        with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as driver:
+            driver.stdin.write(json.dumps({**job, "episodes": [encode(episode)]}))
+            driver.stdin.close()
+            while len(machine.commands) < 30:
+                time.sleep(0.01)
+            pressed = len(machine.commands)
+            driver.send_signal(number)
+            report = json.loads(driver.stdout.read())
+        assert driver.returncode == 130
+        assert (report["trips"][0]["guard"], report["stopped_by"]) == ("emergency_stop", number.name)
+        first = next(i for i, (_, command) in enumerate(machine.commands) if not command.kp.any())
+        assert first - pressed <= 3
+        assert not any(command.kp.any() for _, command in machine.commands[first:])
+
+
+def test_late_ticks_are_counted_and_skipped_never_caught_up():
+    clock = RealClock(0.02)
+    clock.start()
+    clock.wait()
+    time.sleep(0.09)  # the deadlines at 0.02, 0.04 and 0.06 s are over when the one at 0.08 s is begun, late
+    began = time.monotonic()
+    clock.wait()
+    clock.wait()
+    assert clock.late_ticks >= 3
+    assert time.monotonic() - began > 0.003  # the third tick waits for its own deadline at 0.10 s
+
+
+def test_deadlines_are_absolute_so_errors_do_not_add_up():
+    clock = RealClock(0.01)
+    clock.start()
+    began = time.monotonic()
+    for _ in range(31):
+        clock.wait()
+    assert time.monotonic() - began == pytest.approx(0.30 + 0.01 * clock.late_ticks, abs=0.02)
+
+
+def test_the_priority_that_was_granted_is_said_and_given_back():
+    import os
+
+    before = os.sched_getscheduler(0)
+    with real_time_priority() as granted:
+        assert granted == "SCHED_FIFO 50" or granted.startswith("SCHED_OTHER (SCHED_FIFO: ")
+    assert os.sched_getscheduler(0) == before
+
+
+def test_a_log_is_written_in_blocks_and_read_back_in_one_piece(tmp_path):
+    recorder = Recorder(tmp_path, num_joints=2, frame_width=3, control_period=1.0)  # blocks of 60 ticks
+    for tick in range(130):
+        recorder.add(sequence=tick, time=0.5 * tick, target=np.full(2, tick))
+    recorder.close(robot="two joints")
+    assert len(list(tmp_path.glob("ticks-*.npz"))) == 3
+    log = load(tmp_path)
+    np.testing.assert_array_equal(log["sequence"], np.arange(130))
+    np.testing.assert_array_equal(log["target"][:, 1], np.arange(130))
+    with pytest.raises(FileNotFoundError, match=r"holds no ticks-\*\.npz"):
+        load(tmp_path / "nowhere")
