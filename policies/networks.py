@@ -54,7 +54,7 @@ class ActorCritic(ActorCriticPolicy):
         *,
         layout: Layout | None = None,
         hidden: tuple[int, ...] = (128, 128),
-        initial_std: float = 0.5,
+        initial_std: float = 0.7,
         generator: torch.Generator | None = None,
         **kwargs: Any,
     ) -> None:

@@ -1,7 +1,7 @@
 """Proximal policy optimization as a Stable-Baselines3 `PPO` whose rollout stays in torch tensors.
 
-Schulman et al. 2017, arXiv:1707.06347; the learning rate follows the KL divergence of each minibatch (Rudin et al.
-2021, arXiv:2109.11978). Every random number comes from one owned generator, so that a restored run continues bit for
+Schulman et al. 2017, arXiv:1707.06347; the learning rate follows the KL divergence of the updates (after Rudin
+et al. 2021, arXiv:2109.11978). Every random number comes from one owned generator, so that a restored run continues bit for
 bit. With an environment that offers `step_tensor` no per-environment Python runs; any other SB3 VecEnv works too.
 """
 
@@ -32,7 +32,8 @@ class PPO(stable_baselines3.PPO):
         env: SB3 vector environment.
         num_steps: Control steps of a rollout.
         num_minibatches: Minibatches an epoch.
-        target_kl_step: KL divergence a minibatch should cause [nat]; the learning rate adapts to it.
+        target_divergence: KL divergence from the rollout's policy that an update should reach [nat]; the learning rate
+            adapts to it from update to update. Adapting within an update oscillates: half of its steps did nothing.
         value_coefficient: Weight of the value loss.
         seed: Of the owned generator: initial weights, exploration, minibatches.
         Other arguments are those of Stable-Baselines3.
@@ -40,6 +41,8 @@ class PPO(stable_baselines3.PPO):
 
     policy: ActorCritic
     rollout_buffer: TorchRolloutBuffer  # type: ignore[assignment]
+    normalizer_learns = True
+    """Whether the running mean and deviation of observations follow the rollouts."""
 
     def __init__(
         self,
@@ -53,7 +56,7 @@ class PPO(stable_baselines3.PPO):
         gamma: float = 0.97,
         gae_lambda: float = 0.95,
         clip_range: float = 0.2,
-        target_kl_step: float = 0.015,
+        target_divergence: float = 0.03,
         value_coefficient: float = 1.0,
         max_grad_norm: float = 1.0,
         seed: int = 0,
@@ -61,7 +64,7 @@ class PPO(stable_baselines3.PPO):
         **kwargs: Any,
     ) -> None:
         self.generator = torch.Generator().manual_seed(seed)
-        self.target_kl_step, self.num_minibatches = target_kl_step, num_minibatches
+        self.target_divergence, self.num_minibatches = target_divergence, num_minibatches
         self.adaptive_rate = learning_rate
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # torch.nn draws initial weights from the global generator
@@ -141,7 +144,8 @@ class PPO(stable_baselines3.PPO):
             critic = pool.submit(self._train_critic, observations, buffer.returns.flatten(), minibatches)
             self._train_actor(observations, batch, minibatches)
             critic.result()
-        policy.normalizer.update(raw)  # after the update, so that old and new probabilities see the same inputs
+        if self.normalizer_learns:
+            policy.normalizer.update(raw)  # after the update, so that old and new probabilities see the same inputs
         self._n_updates += self.n_epochs
         self.logger.record("train/learning_rate", self.adaptive_rate)
         self.logger.record("train/std", policy.log_std.exp().mean().item())
@@ -155,14 +159,17 @@ class PPO(stable_baselines3.PPO):
     ) -> None:
         policy, clip = self.policy, self.clip_range(1.0)  # type: ignore[operator]
         old_log_std = policy.log_std.detach().clone()
+        divergences = []
         for rows in minibatches:
             mean = policy.action_mean(observations[rows])
-            divergence = _kl_divergence(batch["means"][rows], old_log_std, mean.detach(), policy.log_std.detach())
-            self._adapt_rate(divergence)
+            divergences.append(_kl_divergence(batch["means"][rows], old_log_std, mean.detach(), policy.log_std.detach()))
+            if divergences[-1] > 4.0 * self.target_divergence:
+                break  # this rollout says nothing about policies so far away
             ratio = (policy.log_prob(batch["actions"][rows], mean) - batch["log_probs"][rows]).exp()
             advantages = batch["advantages"][rows]
             surrogate = torch.min(advantages * ratio, advantages * ratio.clamp(1.0 - clip, 1.0 + clip)).mean()
             self._descend(policy.optimizer, policy.actor_parameters, self.extra_loss(observations[rows], mean) - surrogate)
+        self._adapt_rate(float(np.mean(divergences[-self.num_minibatches :])))
 
     def _train_critic(self, observations: torch.Tensor, returns: torch.Tensor, minibatches: list[torch.Tensor]) -> None:
         policy = self.policy
@@ -181,10 +188,10 @@ class PPO(stable_baselines3.PPO):
         return 0.0
 
     def _adapt_rate(self, divergence: float) -> None:
-        if divergence > 2.0 * self.target_kl_step:
-            self.adaptive_rate = max(MIN_LEARNING_RATE, self.adaptive_rate / 1.5)
-        elif divergence < 0.5 * self.target_kl_step:
-            self.adaptive_rate = min(MAX_LEARNING_RATE, self.adaptive_rate * 1.5)
+        if divergence > 1.5 * self.target_divergence:
+            self.adaptive_rate = max(MIN_LEARNING_RATE, self.adaptive_rate / 1.3)
+        elif divergence < 0.7 * self.target_divergence:
+            self.adaptive_rate = min(MAX_LEARNING_RATE, self.adaptive_rate * 1.3)
         for group in self.policy.optimizer.param_groups:
             group["lr"] = self.adaptive_rate
 
@@ -192,7 +199,7 @@ class PPO(stable_baselines3.PPO):
         if not all(torch.isfinite(parameter).all() for parameter in self.policy.parameters()):
             raise Diverged(
                 f"weights are not finite after {self.num_timesteps} steps at learning rate {self.adaptive_rate:g}; "
-                "lower target_kl_step, or look for NaN in the environment's observations and rewards"
+                "lower target_divergence, or look for NaN in the environment's observations and rewards"
             )
 
 

@@ -20,7 +20,7 @@ from robots.spec import RobotSpec
 Array = NDArray[np.float64]
 Role = Literal["abduct", "swing", "extend", "other"]
 LEGS = ("FL", "FR", "RL", "RR")
-LIFT = 0.25  # height of a lifted foot over its nominal place, in units of L
+LIFT = 0.36  # height of a lifted foot over its nominal place, in units of L
 
 
 @dataclass(frozen=True, kw_only=True)

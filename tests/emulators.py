@@ -8,7 +8,8 @@ import numpy as np
 
 import robots
 from robots.backends.emulated import EmulatedRobot, Imperfections
-from robots.backends.udp_emulator import Clock, Fault, UdpEmulator
+from robots.backends.faults import Fault
+from robots.backends.udp_emulator import Clock, UdpEmulator
 from robots.model import build_model
 from robots.state import RobotCommand
 

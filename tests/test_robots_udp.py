@@ -11,10 +11,12 @@ import pytest
 from emulators import emulated
 
 import robots
-from robots.backends import udp
+from robots.backends import udp_packets as udp
 from robots.backends.emulated import EmulatedRobot, Imperfections
-from robots.backends.udp import PacketError, UdpRobot
-from robots.backends.udp_emulator import Fault, UdpEmulator
+from robots.backends.faults import Fault
+from robots.backends.udp import UdpRobot
+from robots.backends.udp_emulator import UdpEmulator
+from robots.backends.udp_packets import PacketError
 from robots.model import build_model
 from robots.state import RobotCommand, RobotState
 

@@ -11,8 +11,9 @@ from emulators import emulated
 
 import robots
 from policies.bundle import read
+from robots.backends.faults import Fault
 from robots.backends.udp import UdpRobot
-from robots.backends.udp_emulator import PUBLISHED, Fault
+from robots.backends.udp_emulator import PUBLISHED
 from robots.state import RobotState
 from sim2real.deploy.clock import LockstepClock, RealClock
 from sim2real.deploy.guards import GUARDS, POSITION_MARGIN, STALE_TICKS, Limits, Tick, check
@@ -35,12 +36,10 @@ def bundle_of(tmp_path, weights):
     return read(deploy_bundles.write(tmp_path / "policy.s2r", CONTRACT, weights))
 
 
-def run_lockstep(bundle, faults=(), seconds=1.0, log=None, before=None):
+def run_lockstep(bundle, faults=(), seconds=1.0, log=None):
     """Run `bundle` against a robot that breaks; returns the runtime's trip, the runtime and the robot."""
     with emulated(faults=faults) as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:
         runtime = Runtime(bundle, load_policy(bundle), robot, LockstepClock(2.0), log=log, soft_start=0.2)
-        if before:
-            before(runtime)
         trip = runtime.run(WALK, seconds)
         runtime.close()
         return trip, runtime, machine
@@ -102,7 +101,7 @@ def test_a_policy_that_says_nothing_finite_is_damped_at_its_first_tick(tmp_path)
     trip, runtime, machine = run_lockstep(bundle_of(tmp_path, weights))
     assert (trip.guard, trip.reason) == ("non_finite", "the target is not finite")
     assert machine.first_damping()[1].sequence == trip.sequence
-    assert runtime.ticks == runtime.soft_start_ticks + 1
+    assert runtime.figures.ticks == runtime.soft_start_ticks + 1
 
 
 def test_a_wild_policy_never_commands_beyond_position_step_and_torque_limits(tmp_path):
@@ -111,7 +110,7 @@ def test_a_wild_policy_never_commands_beyond_position_step_and_torque_limits(tmp
     _, runtime, machine = run_lockstep(bundle_of(tmp_path, weights), log=tmp_path / "log")
     limits, log = Limits.of(CONTRACT), load(tmp_path / "log")
     ran = log["mode"] == Mode.RUN
-    assert {"position_limit", "step_limit", "torque_limit"} == set(runtime.bounded)
+    assert {"position_limit", "step_limit", "torque_limit"} == set(runtime.figures.bounded)
     assert (np.abs(np.diff(log["target"][:2], axis=0)) <= limits.step + 1e-12).all()
     torque = log["kp"] * (log["target"] - log["joint_pos"]) - log["kd"] * log["joint_vel"]
     assert (np.abs(torque[ran]) <= limits.torque + 1e-9).all()
@@ -121,8 +120,13 @@ def test_a_wild_policy_never_commands_beyond_position_step_and_torque_limits(tmp
 
 
 def test_an_emergency_stop_damps_at_the_next_tick_and_stays(standing):
-    trip, runtime, machine = run_lockstep(standing, before=lambda runtime: runtime.stop.press("the test"))
-    assert (trip.guard, trip.reason, runtime.ticks) == ("emergency_stop", "the test asked for it", 1)
+    with emulated() as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:
+        runtime = Runtime(standing, load_policy(standing), robot, LockstepClock(), soft_start=0.2)
+        runtime.stop.press("the test")
+        trip = runtime.run(WALK, 1.0)
+        assert (trip.guard, trip.reason, runtime.figures.ticks) == ("emergency_stop", "the test asked for it", 1)
+        robot.reset()
+        assert runtime.run(WALK, 1.0).guard == "emergency_stop"
     assert not any(command.kp.any() for _, command in machine.commands)
 
 
@@ -132,7 +136,7 @@ def test_targets_that_break_no_bound_reach_the_drives_bit_for_bit(tmp_path):
     log = load(tmp_path / "log")
     wanted = log["wanted"][log["mode"] == Mode.RUN]
     sent = np.array([command.joint_pos for _, command in machine.commands if command.kp.any()])[-len(wanted) :]
-    assert (trip, runtime.bounded) == (None, {})
+    assert (trip, runtime.figures.bounded) == (None, {})
     assert wanted.std(axis=0).min() > 0.0
     np.testing.assert_array_equal(sent, wanted)
 

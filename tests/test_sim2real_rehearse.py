@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -58,21 +59,23 @@ def a_stage(tmp_path: Path, run_folder: Path, lost=lambda: False) -> Stage:
 
 
 def test_a_rehearsal_scores_sealed_realities_and_times_one_run_by_the_wall_clock(run_folder, tmp_path):
-    stage = a_stage(tmp_path, run_folder)
+    stage, known = a_stage(tmp_path, run_folder), set(sys.modules)
     result = rehearse(Rehearse(run="export", realities=3, seconds=2.0, realtime_seconds=1.0), stage)
     assert len(result["score_per_reality"]) == 3
     assert result["score"] == pytest.approx(np.mean(result["score_per_reality"]))
     assert result["retained"] == pytest.approx(result["score"] / 0.5)
     assert result["predicted"] == [min(result["score_per_reality"]), max(result["score_per_reality"])]
     assert (result["episodes"], result["falls"], result["trips"]) == (12, 0, 0)
-    assert result["ticks"] == 50 + 50 + 5  # soft start, run, and what the referee allows for arming
-    assert result["rate_hz"] == pytest.approx(50.0, rel=0.2)
+    assert 0 < result["ticks"] <= 50 + 50 + 5  # soft start, run, and what the referee allows for arming
+    if not result["real_time_trips"]:  # a core that was taken away for 60 ms looks like a robot that stands still
+        assert result["ticks"] == 105
+        assert result["rate_hz"] == pytest.approx(50.0, rel=0.2)
+        assert result["seconds_real"] == pytest.approx(12 * 3.0 + 2.1, abs=0.1)
     assert 0.0 < result["tick_us"]["p50"] <= result["tick_us"]["p99"] <= result["tick_us"]["p999"]
-    assert result["seconds_real"] == pytest.approx(12 * 2.2 + 1.0 + 1.1, abs=0.1)
     written = json.loads((stage.out / "rehearsal.json").read_text())
     assert {0.4 <= trial["hidden"]["friction"] <= 1.2 for trial in written["realities"]} == {True}
     assert len(load(stage.out / "real_time")["sequence"]) == result["ticks"]
-    assert "sim2real.reality.realities" not in sys.modules  # this process never looked
+    assert "sim2real.reality.realities" not in set(sys.modules) - known  # this process never looked
 
 
 def test_a_policy_that_holds_the_nominal_pose_stands_in_every_reality(run_folder, robot_folder):
@@ -81,7 +84,7 @@ def test_a_policy_that_holds_the_nominal_pose_stands_in_every_reality(run_folder
         episode = judged["episodes"][0]
         assert (episode["fell"], judged["runtime"]["trips"]) == (False, [])
         assert episode["score"] > 0.95  # handed over from measured positions, it sinks and rises a little
-        assert episode["seconds"] == pytest.approx(2.2)
+        assert episode["seconds"] == pytest.approx(3.0)
 
 
 def test_a_reality_is_the_same_every_time_and_differs_from_the_next(run_folder, robot_folder, tmp_path):
@@ -158,6 +161,40 @@ def test_a_process_that_dies_is_an_error_with_its_last_words(run_folder, robot_f
     path = deploy_bundles.write(tmp_path / "anymal.s2r", agreed, deploy_bundles.standing_weights(agreed))
     with pytest.raises(TrialError, match="contract field robot disagrees"):
         run_trial(a_trial(run_folder, robot_folder, bundle=path))
+
+
+RUN_ONE = """
+import sys
+import time
+from pathlib import Path
+from sim2real.reality.rehearse import Trial, run_trial
+bundle, robot = map(Path, sys.argv[1:])
+run_trial(Trial(bundle=bundle, robot=robot, seed=0, clock="real", commands=((0.0, 0.0, 0.0),), seconds=60.0))
+"""
+
+
+def test_nothing_outlives_a_rehearsal_that_was_killed(run_folder, robot_folder):
+    arguments = [sys.executable, "-c", RUN_ONE, str(run_folder / "policy.s2r"), str(robot_folder)]
+    with subprocess.Popen(arguments) as rehearsal:
+        started = Path(f"/proc/{rehearsal.pid}/task/{rehearsal.pid}/children")
+        began = time.monotonic()
+        while len(started.read_text().split()) < 2 and time.monotonic() < began + 10.0:
+            time.sleep(0.05)
+        children = started.read_text().split()
+        time.sleep(1.0)  # the robot is being driven
+        assert all(map(alive, children))
+        rehearsal.kill()
+        killed = time.monotonic()
+    while any(map(alive, children)) and time.monotonic() < killed + 10.0:
+        time.sleep(0.05)
+    assert not any(map(alive, children))
+
+
+def alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_commands_cover_the_ranges_evenly_and_one_in_ten_stands_still():

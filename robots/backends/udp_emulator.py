@@ -11,27 +11,18 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, Protocol
 
 import numpy as np
 
-from robots.backends import udp
-from robots.backends.udp import Kind, Packet, PacketError, RobotInfo
+from robots.backends import udp_packets as packets
+from robots.backends.faults import FOREVER, Fault, FaultKind
+from robots.backends.udp_packets import Kind, Packet, PacketError, RobotInfo
 from robots.spec import RobotSpec
 from robots.state import Array, RobotCommand, RobotState
 
 Clock = Literal["lockstep", "real"]
-FaultKind = Literal["nan", "freeze", "drop", "crc", "tilt", "range", "speed"]
-FAULTS: dict[str, str] = {
-    "nan": "the first joint's position is not a number",
-    "freeze": "the same state again and again",
-    "drop": "no state at all",
-    "crc": "states arrive damaged",
-    "tilt": "the robot is kicked over once, by 1.2 rad",
-    "range": "the first encoder reads 1 rad beyond its joint's range",
-    "speed": "the first joint reads 10 times its largest speed",
-}
 LOOPBACK = "127.0.0.1"
 SILENCE = 5
 """Control periods without a command after which the robot damps itself (real clock)."""
@@ -41,7 +32,6 @@ CATCH_UP = 100
 """Published periods that a late emulator simulates at once before it lets time go."""
 WRITER_ALIVE = 1.0
 """Time after its last packet during which a writer keeps the robot for itself [s]."""
-FOREVER = 2**62
 
 
 class Machine(Protocol):
@@ -57,28 +47,6 @@ class Machine(Protocol):
     def advance(self, seconds: float) -> None: ...
     def sense(self, sequence: int) -> RobotState: ...
     def tip_over(self, angle: float) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """Something that breaks at a control tick, and for how long."""
-
-    kind: FaultKind
-    start: int
-    """Sequence of the first state that it spoils."""
-    ticks: int = FOREVER
-
-    @staticmethod
-    def parse(text: str) -> "Fault":
-        """The fault written as `KIND@TICK` or `KIND@TICK+TICKS`."""
-        kind, _, when = text.partition("@")
-        start, _, ticks = when.partition("+")
-        if kind not in FAULTS or not start.isdigit() or not (ticks or "1").isdigit():
-            raise ValueError(f"a fault is KIND@TICK or KIND@TICK+TICKS, KIND one of {', '.join(FAULTS)}; got {text!r}")
-        return Fault(kind=kind, start=int(start), ticks=int(ticks) if ticks else FOREVER)  # type: ignore[arg-type]
-
-    def acts_on(self, sequence: int) -> bool:
-        return self.start <= sequence < self.start + self.ticks
 
 
 class UdpEmulator:
@@ -180,8 +148,8 @@ class UdpEmulator:
         """Handle the next packet, if one comes within `timeout` seconds."""
         self._socket.settimeout(timeout)
         try:
-            data, sender = self._socket.recvfrom(udp.LARGEST)
-            self._handle(udp.unpack(data), sender)
+            data, sender = self._socket.recvfrom(packets.LARGEST)
+            self._handle(packets.unpack(data), sender)
         except TimeoutError:
             if time.monotonic() - self._heard > self._idle_seconds:
                 raise TimeoutError(
@@ -198,7 +166,7 @@ class UdpEmulator:
         self._heard = time.monotonic()
         if packet.kind == Kind.HELLO:
             self._writer, self._reset_number, self.damped_at = sender, 0, None
-            self._send(udp.pack_text(Kind.WELCOME, self._info()))
+            self._send(packets.pack_text(Kind.WELCOME, self._info()))
             if self.clock == "lockstep":
                 self._publish()
         elif packet.kind == Kind.COMMAND:
@@ -220,7 +188,7 @@ class UdpEmulator:
         self.dropped["stranger"] += 1
         if packet.kind == Kind.HELLO:
             text = f"this robot obeys {self._writer}; two writers would fight, stop that one first"
-            self._socket.sendto(udp.pack_text(Kind.REFUSED, text), sender)
+            self._socket.sendto(packets.pack_text(Kind.REFUSED, text), sender)
         return False
 
     def _info(self) -> RobotInfo:
@@ -234,7 +202,7 @@ class UdpEmulator:
         )
 
     def _obey(self, packet: Packet) -> None:
-        command = self._to_canonical(udp.unpack_command(packet, len(self._to_bus)))
+        command = self._to_canonical(packets.unpack_command(packet, len(self._to_bus)))
         if not all(np.isfinite(values).all() for values in (command.joint_pos, command.kp, command.kd)):
             raise PacketError("non-finite")
         if command.sequence > self.sequence or (self.clock == "lockstep" and command.sequence != self._answerable):
@@ -254,11 +222,11 @@ class UdpEmulator:
         )
 
     def _reset(self, packet: Packet) -> None:
-        note = udp.unpack_reset(packet)
+        note = packets.unpack_reset(packet)
         if packet.sequence != self._reset_number:  # else the client missed the echo of what is done already
             self._reset_number, self._watching, self.damped_at = packet.sequence, False, None
             self.machine.reset(note)
-        self._send(udp.pack_reset(note, packet.sequence))
+        self._send(packets.pack_reset(note, packet.sequence))
         if self.clock == "lockstep":
             self._publish()
 
@@ -270,7 +238,7 @@ class UdpEmulator:
             self.faults = [fault for fault in self.faults if fault.kind != "tilt"]
         if "freeze" not in faults:
             self._answerable = self.sequence
-            self._sent = udp.pack_state(self._on_bus(self._spoil(self.machine.sense(self.sequence), faults)))
+            self._sent = packets.pack_state(self._on_bus(self._spoil(self.machine.sense(self.sequence), faults)))
         if "drop" not in faults:
             self._send(_damage(self._sent) if "crc" in faults else self._sent)
 

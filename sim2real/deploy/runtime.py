@@ -10,7 +10,6 @@ SI; joint arrays in the canonical order of the contract.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,10 +18,11 @@ import numpy as np
 
 from policies.bundle import Bundle
 from policies.contract import ContractError, PolicyContract
-from robots.backends.udp import RobotInfo
+from robots.backends.udp_packets import RobotInfo
 from robots.state import Array, Backend, RobotCommand, RobotState
 from sim2real.deploy.clock import Clock
 from sim2real.deploy.emergency_stop import EmergencyStop
+from sim2real.deploy.figures import Figures, Trip
 from sim2real.deploy.guards import Limits, Tick, Verdict, check
 from sim2real.deploy.inference import Policy
 from sim2real.deploy.observer import Observer
@@ -52,20 +52,6 @@ class Robot(Backend, Protocol):
 
     def use_order(self, joint_names: tuple[str, ...]) -> None:
         """Report and obey joints in this order."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trip:
-    """A guard that stopped the robot."""
-
-    guard: str
-    reason: str
-    time: float
-    """The robot's clock [s]."""
-    sequence: int
-    """Of the last state that came."""
-    reaction_ms: float
-    """From the arrival of the last new state to the first damping command."""
 
 
 def check_robot(contract: PolicyContract, info: RobotInfo) -> None:
@@ -118,13 +104,7 @@ class Runtime:
         self.observer, self.limits = Observer(self.contract), Limits.of(self.contract)
         self.soft_start_ticks = max(1, round(soft_start / self.contract.control_period))
         self.stop = EmergencyStop()
-        self.trips: list[Trip] = []
-        self.bounded: dict[str, int] = {}
-        """Guard -> ticks in which it changed the targets."""
-        self.ticks = 0
-        self.seconds = 0.0
-        """Spent in soft start and run, on this computer's clock."""
-        self.tick_us: list[float] = []
+        self.figures = Figures()
         self.recorder = Recorder(log, self.contract.num_joints, self.contract.frame_width, self.contract.control_period)
         self._default = np.array(self.contract.default_position)
 
@@ -155,16 +135,8 @@ class Runtime:
 
     def report(self) -> dict[str, Any]:
         """Figures of all runs so far."""
-        p50, p99, p999 = np.percentile(self.tick_us or [0.0], (50.0, 99.0, 99.9))
-        return {
-            "ticks": self.ticks,
-            "late_ticks": self.clock.late_ticks,
-            "rate_hz": self.ticks / self.seconds if self.seconds else 0.0,
-            "tick_us": {"p50": float(p50), "p99": float(p99), "p999": float(p999)},
-            "trips": [vars(trip) for trip in self.trips],
-            "bounded": self.bounded,
-            "dropped": dict(getattr(self.robot, "dropped", {})),
-        }
+        dropped = dict(getattr(self.robot, "dropped", {}))
+        return {**self.figures.as_dict(), "late_ticks": self.clock.late_ticks, "dropped": dropped}
 
     def _arm(self) -> None:
         self._trip: Trip | None = None
@@ -181,7 +153,7 @@ class Runtime:
         began = time.monotonic()
         if self._repeat(Mode.SOFT_START, self._rise, self.soft_start_ticks):
             self._repeat(Mode.RUN, self._decide, round(seconds / self.contract.control_period))
-        self.seconds += time.monotonic() - began
+        self.figures.seconds += time.monotonic() - began
 
     def _repeat(self, mode: Mode, propose: Callable[[RobotState], Array], ticks: int) -> bool:
         """Run `ticks` ticks; False as soon as a guard trips."""
@@ -237,10 +209,7 @@ class Runtime:
         return self.policy(observation)[0].astype(np.float64)
 
     def _note(self, wanted: Array, verdict: Verdict, sent: RobotCommand, tick_us: float) -> None:
-        self.ticks += 1
-        self.tick_us.append(tick_us)
-        for name in verdict.bounded:
-            self.bounded[name] = self.bounded.get(name, 0) + 1
+        self.figures.add(tick_us, verdict.bounded)
         self._record(sent, wanted, tick_us)
         if verdict.tripped:
             self._trip = Trip(
@@ -250,7 +219,7 @@ class Runtime:
                 sequence=self._state.sequence,
                 reaction_ms=(time.perf_counter() - self._arrived) * 1e3,
             )
-            self.trips.append(self._trip)
+            self.figures.trips.append(self._trip)
             self.recorder.trip()
 
     def _record(self, sent: RobotCommand, wanted: Array, tick_us: float) -> None:

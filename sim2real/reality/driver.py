@@ -5,7 +5,9 @@
 The last line of output is the runtime's report. Exit code 130 after an emergency stop.
 """
 
+import ctypes
 import json
+import signal
 import sys
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from sim2real.deploy.runtime import Runtime
 from sim2real.reality.episodes import Episode
 
 INTERRUPTED = 130
+PR_SET_PDEATHSIG = 1
+"""From <linux/prctl.h>."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +65,15 @@ def drive(job: Job) -> dict[str, Any]:
         }
 
 
+def _stop_with_parent() -> None:
+    """Be told to stop (SIGTERM, an emergency stop) when the process that started this one dies; Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def main() -> None:
     """Read a job, do it, print the report."""
+    _stop_with_parent()
     report = drive(decode(Job, json.load(sys.stdin)))
     print(json.dumps(report))
     sys.exit(INTERRUPTED if report["stopped_by"] else 0)

@@ -17,7 +17,7 @@ from policies.bundle import Bundle
 from robots.records import encode
 from sim2real.reality.episodes import Episode
 
-SOFT_START = {"lockstep": 0.2, "real": 1.0}
+SOFT_START = 1.0
 """Time from a standing start to the policy [s]."""
 REAL_MARGIN = 0.1
 """Arming takes a moment in real time; the referee waits so much longer [s]."""
@@ -55,7 +55,7 @@ class Trial:
 
     @property
     def episodes(self) -> tuple[Episode, ...]:
-        settle = SOFT_START[self.clock] + (REAL_MARGIN if self.clock == "real" else 0.0)
+        settle = SOFT_START + (REAL_MARGIN if self.clock == "real" else 0.0)
         return tuple(
             Episode(vx=vx, vy=vy, yaw_rate=yaw_rate, settle=settle, seconds=self.seconds)
             for vx, vy, yaw_rate in self.commands
@@ -93,7 +93,7 @@ def _job(trial: Trial, port: int) -> dict[str, Any]:
         "bundle": str(trial.bundle),
         "port": port,
         "clock": trial.clock,
-        "soft_start": SOFT_START[trial.clock],
+        "soft_start": SOFT_START,
         "episodes": encode(trial.episodes),
         "log": None if trial.log is None else str(trial.log),
     }

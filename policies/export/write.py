@@ -1,0 +1,85 @@
+"""From a skill to a bundle: record observations, pass the gate, write; or raise and write nothing."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from envs.randomization import delay_range, preset
+from envs.task import TaskSpec
+from envs.vector_env import VectorEnv
+from policies import bundle
+from policies.contract import PolicyContract, contract_for
+from policies.export import gate
+from policies.export.onnx import to_onnx
+from policies.skill import FrameStack, Skill
+from robots.joint_space import joint_space
+from robots.spec import RobotSpec
+
+RECORDED_WORLDS, RECORDED_STEPS, KEPT_EVERY = 64, 100, 5
+"""Observations for the gate come from randomized worlds that the skill itself drives."""
+
+
+def contract_of(skill: Skill, spec: RobotSpec, task: TaskSpec, *, randomization: str, provenance: dict[str, Any]) -> PolicyContract:
+    """The contract of a skill on the robot it drives."""
+    space = joint_space(spec)
+    contract = contract_for(
+        spec,
+        space,
+        task=task.name,
+        command_high=task.command_high,
+        delay_range=delay_range(preset(randomization), spec),
+        history=skill.card.history,
+        provenance=provenance,
+    )
+    if skill.card.privileged:
+        raise gate.GateError(
+            "this policy is a privileged teacher: it reads what no hardware measures; "
+            "distill it into a student first: sim2real distill RUN --student proprio"
+        )
+    return contract
+
+
+@torch.no_grad()
+def record_observations(skill: Skill, spec: RobotSpec, task: TaskSpec, *, seed: int = 0) -> NDArray[np.float32]:
+    """Raw stacked observations, (n, history·frame_width), of the skill driving randomized robots."""
+    env = VectorEnv(spec, task, num_envs=RECORDED_WORLDS, randomization=preset("default"), seed=seed, num_threads=1)
+    stack, kept = FrameStack(skill.card.history), []
+    observation, started = env.observe(env.world(env.episode.action)), None
+    for index in range(RECORDED_STEPS):
+        frames = stack.push(observation[:, : skill.card.frame_width], started)
+        step = env.step(skill(frames))
+        observation, started = step.observation, step.terminated | step.truncated
+        if index % KEPT_EVERY == 0:
+            kept.append(frames)
+    return torch.cat(kept).numpy()
+
+
+def write_bundle(
+    path: Path, skill: Skill, spec: RobotSpec, task: TaskSpec, *, scores: dict[str, Any], provenance: dict[str, Any]
+) -> gate.Parity:
+    """Write `path` where torch, ONNX Runtime and numpy agree on recorded observations.
+
+    Raises:
+        GateError: they do not, or the skill reads what no hardware measures; nothing is written.
+    """
+    contract = contract_of(skill, spec, task, randomization="default", provenance=provenance)
+    weights = skill.export_weights()
+    onnx = to_onnx(contract, weights)
+    parity = gate.check(contract, skill, onnx, record_observations(skill, spec, task))
+    mjcf = spec.mjcf_path
+    bundle.write(
+        path,
+        bundle.Bundle(
+            contract=contract,
+            onnx=onnx,
+            weights=weights,
+            robot=replace(spec, mjcf=mjcf.name),
+            mjcf_text=mjcf.read_text(),
+            scores=scores,
+        ),
+    )
+    return parity

@@ -1,0 +1,76 @@
+"""Distil a privileged teacher into a student that has only the sensors of a real robot."""
+
+from typing import Any
+
+import torch
+
+import envs.tasks
+import robots
+from envs.randomization import preset
+from envs.vector_env import VectorEnv
+from policies.distillation import Distillation
+from policies.evaluation import evaluate
+from policies.skill import Skill, SkillCard, load_skill
+from policies.threads import one_torch_thread
+from policies.training import Stopped
+from sim2real.campaign.stage import Stage
+from sim2real.commands import Distill
+from sim2real.stages.train import SKILL, deployable, scores
+
+NUM_ENVS = 256
+HIDDEN = (256, 128)
+
+
+def distill(command: Distill, stage: Stage) -> dict[str, Any]:
+    """Teach a student; see `sim2real.commands.Distill`."""
+    one_torch_thread()
+    teacher = load_skill(stage.input() / SKILL)
+    spec, task = robots.get(teacher.card.robot), envs.tasks.get(teacher.card.task)
+    env = VectorEnv(
+        spec, task, num_envs=NUM_ENVS, randomization=preset("default"), seed=command.seed, num_threads=stage.cpus
+    )
+    distillation = Distillation(
+        teacher,
+        _fresh_student(command, teacher, env),
+        env,
+        command.steps,
+        stage.checkpoint / "distillation.safetensors",
+        seed=command.seed,
+        report=stage.report,
+        should_stop=stage.should_stop,
+    )
+    try:
+        distillation.run()
+    except Stopped:
+        return {}
+    student = distillation.student.requires_grad_(False)
+    student.save(stage.out / SKILL)
+    evaluation = evaluate(spec, task, student.player(), num_threads=stage.cpus)
+    teacher_score = evaluate(spec, task, teacher.player(), num_threads=stage.cpus).score
+    return {
+        "robot": teacher.card.robot,
+        "task": task.name,
+        "teacher_score": teacher_score,
+        "ratio": evaluation.score / teacher_score,
+        "history": command.history,
+        "env_steps": distillation.env_steps,
+        "seconds": distillation.seconds,
+        "losses": distillation.losses,
+        "bundle": deployable(student, stage, spec, task, evaluation),
+    } | scores(evaluation, spec, task, stage.cpus)
+
+
+def _fresh_student(command: Distill, teacher: Skill, env: VectorEnv) -> Skill:
+    card = SkillCard(
+        robot=teacher.card.robot,
+        task=teacher.card.task,
+        privileged=False,
+        history=command.history,
+        frame_width=env.actor_width,
+        hidden=HIDDEN,
+        num_joints=env.spec.num_joints,
+        env_steps=command.steps,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(command.seed)  # torch.nn draws initial weights from the global generator
+        return Skill(card, env.terms)

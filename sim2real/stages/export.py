@@ -1,0 +1,37 @@
+"""Write the files a controller runs, behind the gate: torch, ONNX Runtime and numpy agree, or nothing is written."""
+
+from dataclasses import asdict
+from typing import Any
+
+import envs.tasks
+import robots
+from policies.bundle import read
+from policies.evaluation import evaluate
+from policies.export.write import write_bundle
+from policies.skill import describe, load_skill
+from policies.threads import one_torch_thread
+from sim2real.campaign.stage import Stage
+from sim2real.commands import Export
+from sim2real.stages.train import BUNDLE, SKILL
+
+
+def export(command: Export, stage: Stage) -> dict[str, Any]:
+    """Export a result's skill; see `sim2real.commands.Export`."""
+    one_torch_thread()
+    skill = load_skill(stage.input() / SKILL)
+    spec, task = robots.get(skill.card.robot), envs.tasks.get(skill.card.task)
+    scores = evaluate(spec, task, skill.player(), num_threads=stage.cpus).as_dict()
+    provenance = {"parent": stage.input().name, "env_steps": skill.card.env_steps}
+    parity = write_bundle(stage.out / BUNDLE, skill, spec, task, scores=scores, provenance=provenance)
+    written = read(stage.out / BUNDLE)
+    (stage.out / "policy.onnx").write_bytes(written.onnx)
+    (stage.out / "contract.json").write_text(written.contract.to_json())
+    return {
+        "robot": skill.card.robot,
+        "bundle": BUNDLE,
+        "onnx": "policy.onnx",
+        "digest": written.digest,
+        "bytes": (stage.out / BUNDLE).stat().st_size,
+        "parameters": describe(skill)["parameters"],
+        "score": scores["score"],
+    } | asdict(parity)

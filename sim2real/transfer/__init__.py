@@ -1,0 +1,1 @@
+"""Handing a skill to another robot, and measuring what that saved."""
