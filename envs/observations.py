@@ -8,7 +8,6 @@ batch axes. A term's constants turn raw SI into the dimensionless numbers of DES
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-
 if TYPE_CHECKING:
     from robots.joint_space import JointSpace
 
@@ -33,7 +32,9 @@ class Term:
 
     def __post_init__(self) -> None:
         if len(self.offset) != len(self.scale):
-            raise ValueError(f"term {self.name}: {len(self.offset)} offsets but {len(self.scale)} scales; give one of each a channel")
+            raise ValueError(
+                f"term {self.name}: {len(self.offset)} offsets but {len(self.scale)} scales; give one of each a channel"
+            )
 
     @property
     def width(self) -> int:
@@ -57,7 +58,13 @@ def actor_terms(space: "JointSpace", default_position: tuple[float, ...]) -> tup
         Term(name="joint_pos", unit="rad", frame="joint", offset=default_position, scale=signs),
         Term(name="joint_vel", unit="rad/s", frame="joint", offset=zeros, scale=tuple(sign * time for sign in signs)),
         Term(name="previous_target", unit="rad", frame="joint", offset=default_position, scale=signs),
-        Term(name="clock", unit="1", frame="sine and cosine of the gait phase; zero when standing", offset=(0.0,) * 2, scale=(1.0,) * 2),
+        Term(
+            name="clock",
+            unit="1",
+            frame="sine and cosine of the gait phase; zero when standing",
+            offset=(0.0,) * 2,
+            scale=(1.0,) * 2,
+        ),
     )
 
 

@@ -61,10 +61,12 @@ class Randomization:
         return torch.tensor([getattr(self, name) for name in PARAMETERS], dtype=torch.float64)
 
 
-PARAMETERS = tuple(field.name for field in fields(Randomization) if field.name not in ("noise", "push_speed", "push_seconds"))
+PARAMETERS = tuple(
+    field.name for field in fields(Randomization) if field.name not in ("noise", "push_speed", "push_seconds")
+)
 """Names of the sampled parameters, in the order of a sample."""
 
-_OFF = {name: (1.0, 1.0) for name in PARAMETERS} | {name: (0.0, 0.0) for name in ("com_x", "com_y", "com_z")}
+_OFF = dict.fromkeys(PARAMETERS, (1.0, 1.0)) | dict.fromkeys(("com_x", "com_y", "com_z"), (0.0, 0.0))
 PRESETS = {
     "default": Randomization(),
     "none": Randomization(**_OFF, push_speed=0.0),  # type: ignore[arg-type]
@@ -130,7 +132,9 @@ class Randomizer:
         value = dict(zip(PARAMETERS, values.unbind(-1), strict=True))
         self._write_base(worlds, value)
         self._write_joints(worlds, value)
-        self.fields["geom_friction"][worlds[:, None], self.feet, 0] = value["friction"][:, None] * torch.ones(len(self.feet)).double()
+        self.fields["geom_friction"][worlds[:, None], self.feet, 0] = (
+            value["friction"][:, None] * torch.ones(len(self.feet)).double()
+        )
         self.physics.set_const(worlds)
 
     def _write_base(self, worlds: torch.Tensor, value: dict[str, torch.Tensor]) -> None:

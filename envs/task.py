@@ -41,6 +41,9 @@ class TaskSpec:
     name: str
     title: str
     episode_seconds: float
+    """Of the score."""
+    training_seconds: float
+    """Of an episode in training; short ones practise starting off, where falls happen."""
     command_high: tuple[float, float, float]
     """Largest command in training, in units of √(gL), √(gL), 1/T; the least is its negative."""
     score_command_high: tuple[float, float, float]

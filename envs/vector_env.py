@@ -83,7 +83,7 @@ class VectorEnv:
         self.spec, self.task, self.num_envs, self.randomization = spec, task, num_envs, randomization
         self.space = joint_space(spec)
         self.dt = 1.0 / spec.control_hz
-        self.episode_steps = round(task.episode_seconds * spec.control_hz)
+        self.episode_steps = round((task.episode_seconds if scoring else task.training_seconds) * spec.control_hz)
         self.scoring = scoring
         self.generator = torch.Generator().manual_seed(seed)
         model = build_model(spec, delay_samples=delay_samples(randomization, spec))
@@ -253,7 +253,9 @@ class VectorEnv:
         episode.action[worlds] = 0.0
         episode.previous_target[worlds] = self.action_map["default_position"]
         episode.gyro_bias[worlds] = self._uniform(n, 3) * (self.spec.imu.gyro_bias * noise)
-        episode.encoder_bias[worlds] = self._uniform(n, self.spec.num_joints) * (self.spec.encoders.position_bias * noise)
+        episode.encoder_bias[worlds] = self._uniform(n, self.spec.num_joints) * (
+            self.spec.encoders.position_bias * noise
+        )
         self._resample_commands(worlds)
 
     def state_dict(self) -> dict[str, torch.Tensor]:

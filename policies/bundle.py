@@ -87,7 +87,9 @@ def _members(bundle: Bundle) -> dict[str, bytes]:
     return {
         "contract.json": bundle.contract.to_json().encode(),
         "policy.onnx": bundle.onnx,
-        "policy.safetensors": save_safetensors({name: np.ascontiguousarray(value) for name, value in bundle.weights.items()}),
+        "policy.safetensors": save_safetensors(
+            {name: np.ascontiguousarray(value) for name, value in bundle.weights.items()}
+        ),
         "robot.json": json.dumps(encode(bundle.robot), indent=2, sort_keys=True).encode(),
         "robot.xml": bundle.mjcf_text.encode(),
         "scores.json": json.dumps(bundle.scores, indent=2, sort_keys=True).encode(),
@@ -105,9 +107,13 @@ def _verify(path: Path, members: dict[str, bytes], manifest_data: bytes) -> None
     except ValueError as error:
         raise BundleError(f"{path}: manifest.json is damaged ({error}); export it again") from error
     if manifest.get("schema") != SCHEMA:
-        raise BundleError(f"{path}: bundle schema must be {SCHEMA}, got {manifest.get('schema')!r}; update sim2real to read it")
+        raise BundleError(
+            f"{path}: bundle schema must be {SCHEMA}, got {manifest.get('schema')!r}; update sim2real to read it"
+        )
     if set(manifest["files"]) != set(members):
-        raise BundleError(f"{path}: manifest lists {sorted(manifest['files'])}, the bundle holds {sorted(members)}; export it again")
+        raise BundleError(
+            f"{path}: manifest lists {sorted(manifest['files'])}, the bundle holds {sorted(members)}; export it again"
+        )
     for name, data in members.items():
         if hashlib.sha256(data).hexdigest() != manifest["files"][name]:
             raise BundleError(f"{path}: {name} differs from its hash in the manifest; the file was changed or damaged")

@@ -41,7 +41,9 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
     except Exception as error:  # safetensors raises its own untyped errors
         raise ValueError(f"checkpoint {path} is damaged ({error}); delete it to start that stage anew") from error
     if record.get("schema") != SCHEMA:
-        raise ValueError(f"checkpoint {path}: schema must be {SCHEMA}, got {record.get('schema')!r}; train again or update sim2real")
+        raise ValueError(
+            f"checkpoint {path}: schema must be {SCHEMA}, got {record.get('schema')!r}; train again or update sim2real"
+        )
     return tensors, record
 
 
@@ -59,7 +61,9 @@ def without_prefix(prefix: str, tensors: Tensors) -> Tensors:
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
     """Adam's moments and step counts by parameter index."""
     state = optimizer.state_dict()["state"]
-    return {f"{index}.{name}": torch.as_tensor(value) for index, values in state.items() for name, value in values.items()}
+    return {
+        f"{index}.{name}": torch.as_tensor(value) for index, values in state.items() for name, value in values.items()
+    }
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: Tensors, learning_rate: float) -> None:

@@ -110,7 +110,9 @@ class PolicyContract:
         """
         record = json.loads(text)
         if record.get("schema") != SCHEMA:
-            raise ContractError(f"contract schema must be {SCHEMA}, got {record.get('schema')!r}; update sim2real to read it")
+            raise ContractError(
+                f"contract schema must be {SCHEMA}, got {record.get('schema')!r}; update sim2real to read it"
+            )
         try:
             return decode(PolicyContract, record, where="contract")
         except ValueError as error:
@@ -142,7 +144,9 @@ class PolicyContract:
 
     def differences(self, other: "PolicyContract") -> list[str]:
         """Names of the fields in which two contracts differ, provenance apart."""
-        return [f.name for f in fields(self) if f.name != "provenance" and getattr(self, f.name) != getattr(other, f.name)]
+        return [
+            f.name for f in fields(self) if f.name != "provenance" and getattr(self, f.name) != getattr(other, f.name)
+        ]
 
 
 def contract_for(

@@ -116,7 +116,11 @@ class Distillation:
         self.student.load_state_dict(checkpoint.without_prefix("student", tensors))
         checkpoint.load_optimizer(self.optimizer, checkpoint.without_prefix("optimizer", tensors), self.learning_rate)
         self.env.load_state_dict(checkpoint.without_prefix("env", tensors))
-        self.stack.frames, self.observation, self.started = tensors["frames"], tensors["observation"], tensors["started"]
+        self.stack.frames, self.observation, self.started = (
+            tensors["frames"],
+            tensors["observation"],
+            tensors["started"],
+        )
         self.generator.set_state(tensors["generator"])
         self.env_steps, self.loss = record["env_steps"], record["loss"]
         self.seconds, self.losses = record["seconds"], record["losses"]

@@ -103,7 +103,10 @@ class PPO(stable_baselines3.PPO):
                 normalized = self.policy.normalizer(observation)
                 mean = self.policy.action_mean(normalized)
                 action = self.policy.sample(mean)
-                buffer.values[t], buffer.log_probs[t] = self.policy.value(normalized), self.policy.log_prob(action, mean)
+                buffer.values[t], buffer.log_probs[t] = (
+                    self.policy.value(normalized),
+                    self.policy.log_prob(action, mean),
+                )
             buffer.observations[t], buffer.actions[t], buffer.means[t] = observation, action, mean
             observation, reward, terminated, truncated, final = step(action)
             buffer.rewards[t] = self._bootstrapped(reward, truncated, final)
@@ -118,9 +121,7 @@ class PPO(stable_baselines3.PPO):
         callback.on_rollout_end()
         return True
 
-    def _bootstrapped(
-        self, reward: torch.Tensor, truncated: torch.Tensor, final: torch.Tensor | None
-    ) -> torch.Tensor:
+    def _bootstrapped(self, reward: torch.Tensor, truncated: torch.Tensor, final: torch.Tensor | None) -> torch.Tensor:
         """Reward plus the value of what a time limit cut off (Pardo et al. 2018, arXiv:1712.00378)."""
         if final is None or not truncated.any():
             return reward
@@ -162,13 +163,17 @@ class PPO(stable_baselines3.PPO):
         divergences = []
         for rows in minibatches:
             mean = policy.action_mean(observations[rows])
-            divergences.append(_kl_divergence(batch["means"][rows], old_log_std, mean.detach(), policy.log_std.detach()))
+            divergences.append(
+                _kl_divergence(batch["means"][rows], old_log_std, mean.detach(), policy.log_std.detach())
+            )
             if divergences[-1] > 4.0 * self.target_divergence:
                 break  # this rollout says nothing about policies so far away
             ratio = (policy.log_prob(batch["actions"][rows], mean) - batch["log_probs"][rows]).exp()
             advantages = batch["advantages"][rows]
             surrogate = torch.min(advantages * ratio, advantages * ratio.clamp(1.0 - clip, 1.0 + clip)).mean()
-            self._descend(policy.optimizer, policy.actor_parameters, self.extra_loss(observations[rows], mean) - surrogate)
+            self._descend(
+                policy.optimizer, policy.actor_parameters, self.extra_loss(observations[rows], mean) - surrogate
+            )
         self._adapt_rate(float(np.mean(divergences[-self.num_minibatches :])))
 
     def _train_critic(self, observations: torch.Tensor, returns: torch.Tensor, minibatches: list[torch.Tensor]) -> None:
@@ -177,7 +182,9 @@ class PPO(stable_baselines3.PPO):
             loss = self.vf_coef * (policy.value(observations[rows]) - returns[rows]).square().mean()
             self._descend(policy.critic_optimizer, list(policy.critic.parameters()), loss)
 
-    def _descend(self, optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], loss: torch.Tensor) -> None:
+    def _descend(
+        self, optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], loss: torch.Tensor
+    ) -> None:
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)

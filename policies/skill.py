@@ -123,8 +123,8 @@ def terms_of(robot: str, task: str) -> tuple[Term, ...]:
     """Observation terms of a task on a robot, measurable ones first."""
     import envs.tasks
     import robots
-    from envs.randomization import PARAMETERS
     from envs.observations import actor_terms, privileged_terms
+    from envs.randomization import PARAMETERS
     from robots.joint_space import joint_space
 
     envs.tasks.get(task)

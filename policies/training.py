@@ -112,13 +112,17 @@ class Training:
         ppo.policy.load_state_dict(checkpoint.without_prefix("policy", tensors))
         for name, optimizer in (("actor", ppo.policy.optimizer), ("critic", ppo.policy.critic_optimizer)):
             moments = checkpoint.without_prefix(f"{name}_optimizer", tensors)
-            checkpoint.load_optimizer(optimizer, moments, record["adaptive_rate"] if name == "actor" else ppo.learning_rate)
+            checkpoint.load_optimizer(
+                optimizer, moments, record["adaptive_rate"] if name == "actor" else ppo.learning_rate
+            )
         self.env.env.load_state_dict(checkpoint.without_prefix("env", tensors))
         ppo.generator.set_state(tensors["generator"])
         ppo._last_obs, self.env.score = tensors["last_observation"], tensors["online_score"]
         ppo.num_timesteps, ppo.adaptive_rate = record["env_steps"], record["adaptive_rate"]
         self.seconds, self.learning_seconds = record["seconds"], record["learning_seconds"]
-        self.curve = [CurvePoint(**point | {"episode_scores": tuple(point["episode_scores"])}) for point in record["curve"]]
+        self.curve = [
+            CurvePoint(**point | {"episode_scores": tuple(point["episode_scores"])}) for point in record["curve"]
+        ]
 
     def _evaluate_if_due(self, final: bool = False) -> None:
         done = self.ppo.num_timesteps
@@ -161,7 +165,10 @@ class _Watcher(BaseCallback):
             run.save()
             self.saved_at = time.perf_counter()
         run.report(
-            run.ppo.num_timesteps / run.steps, steps_per_s=run.env_steps_per_s, score=run.curve[-1].score, env_steps=run.ppo.num_timesteps
+            run.ppo.num_timesteps / run.steps,
+            steps_per_s=run.env_steps_per_s,
+            score=run.curve[-1].score,
+            env_steps=run.ppo.num_timesteps,
         )
         self.resumed_at = time.perf_counter()
         if run.should_stop():

@@ -18,7 +18,9 @@ class Sb3VecEnv(VecEnv):
     def __init__(self, env: VectorEnv) -> None:
         self.env = env
         observation_space = spaces.Box(-np.inf, np.inf, (env.width,), np.float32)
-        super().__init__(env.num_envs, observation_space, spaces.Box(-ACTION_CLIP, ACTION_CLIP, (env.spec.num_joints,), np.float32))
+        super().__init__(
+            env.num_envs, observation_space, spaces.Box(-ACTION_CLIP, ACTION_CLIP, (env.spec.num_joints,), np.float32)
+        )
         self.score = torch.zeros(())
         """Running mean of the task's score in training."""
 

@@ -20,5 +20,7 @@ def get(name: str) -> "TaskSpec":
         LookupError: there is none of that name; the message lists what exists.
     """
     if name not in names():
-        raise LookupError(f"no task named {name!r}; there are {', '.join(names())}. To add it, write envs/tasks/{name}.py")
+        raise LookupError(
+            f"no task named {name!r}; there are {', '.join(names())}. To add it, write envs/tasks/{name}.py"
+        )
     return importlib.import_module(f"envs.tasks.{name}").TASK

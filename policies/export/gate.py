@@ -71,7 +71,9 @@ def run_onnx(onnx: bytes, observations: NDArray[np.float32]) -> NDArray[np.float
 @torch.no_grad()
 def torch_targets(contract: PolicyContract, skill: Skill, observations: torch.Tensor) -> torch.Tensor:
     """Joint targets [rad] by the trained torch module and training's own action map."""
-    rows = {name: torch.tensor(getattr(contract, name)) for name in ("default_position", "action_scale", "lift", "leg_sign")}
+    rows = {
+        name: torch.tensor(getattr(contract, name)) for name in ("default_position", "action_scale", "lift", "leg_sign")
+    }
     rows |= {"low": torch.tensor(contract.position_low), "high": torch.tensor(contract.position_high)}
     newest = observations[:, -contract.frame_width :]
     return joint_targets(torch, skill(observations), newest[:, columns(contract, "clock")], **rows)

@@ -39,7 +39,9 @@ class NumpyPolicy:
 
     def __call__(self, observation: NDArray) -> Array:
         """Joint targets [rad], (n, num_joints), for raw observations, (n, input_width)."""
-        frames = observation.astype(np.float32).reshape(len(observation), self.contract.history, self.contract.frame_width)
+        frames = observation.astype(np.float32).reshape(
+            len(observation), self.contract.history, self.contract.frame_width
+        )
         normalized = ((frames - self.offset) * self.scale - self.mean) / self.std
         hidden = np.clip(normalized, -NORMALIZED_CLIP, NORMALIZED_CLIP).reshape(len(observation), -1)
         for weight, bias in self.layers[:-1]:
@@ -66,7 +68,9 @@ def columns(contract: PolicyContract, name: str) -> slice:
         if term.name == name:
             return slice(start, start + term.width)
         start += term.width
-    raise ValueError(f"contract has no observation term {name!r}; it has {[term.name for term in contract.observations]}")
+    raise ValueError(
+        f"contract has no observation term {name!r}; it has {[term.name for term in contract.observations]}"
+    )
 
 
 def _row(values: tuple[float, ...] | list[float]) -> Array:

@@ -23,7 +23,9 @@ RECORDED_WORLDS, RECORDED_STEPS, KEPT_EVERY = 64, 100, 5
 """Observations for the gate come from randomized worlds that the skill itself drives."""
 
 
-def contract_of(skill: Skill, spec: RobotSpec, task: TaskSpec, *, randomization: str, provenance: dict[str, Any]) -> PolicyContract:
+def contract_of(
+    skill: Skill, spec: RobotSpec, task: TaskSpec, *, randomization: str, provenance: dict[str, Any]
+) -> PolicyContract:
     """The contract of a skill on the robot it drives."""
     space = joint_space(spec)
     contract = contract_for(

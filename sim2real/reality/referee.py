@@ -9,19 +9,12 @@ from typing import Any
 import numpy as np
 
 from envs.observations import projected_gravity
+from envs.velocity_score import has_fallen, velocity_score, yaw_score
 from robots.spec import RobotSpec
 from robots.state import Array
 from sim2real.reality.episodes import Episode
 
 GRAVITY = 9.81
-SPEED_TOLERANCE = 0.038
-"""σ² of the velocity score in units of g·L."""
-YAW_TOLERANCE = 0.00275
-"""σ² of the yaw score in units of g/L."""
-TILT = 1.0
-"""Angle of a fallen base [rad]."""
-SUNK = 0.5
-"""Height of a fallen base, in units of its nominal height."""
 
 
 class Referee:
@@ -59,12 +52,12 @@ class Referee:
             return
         self._elapsed += dt
         self.seconds_real += dt
-        tilt = math.acos(max(-1.0, min(1.0, -float(projected_gravity(np, orientation)[2]))))
-        self._fell = self._fell or broken or tilt > TILT or height < SUNK * self.spec.default_height
+        gravity = projected_gravity(np, orientation)
+        self._fell = self._fell or broken or bool(has_fallen(gravity, height, default_height=self.spec.default_height))
         if self._elapsed > episode.settle + 0.5 * dt:
             self._played += dt
             if not self._fell:
-                self._add(dt, episode, _in_yaw_frame(orientation, velocity), float(gyro[2]))
+                self._add(dt, episode, _in_yaw_frame(orientation, velocity), gyro)
 
     def finish(self) -> None:
         """The running episode, if any, is over."""
@@ -83,11 +76,11 @@ class Referee:
         )
         self._episode = None
 
-    def _add(self, dt: float, episode: Episode, velocity: Array, yaw_rate: float) -> None:
-        error = (episode.vx - velocity[0]) ** 2 + (episode.vy - velocity[1]) ** 2
-        yaw_error = (episode.yaw_rate - yaw_rate) ** 2
-        self._score += dt * math.exp(-error / (SPEED_TOLERANCE * GRAVITY * self.spec.length))
-        self._yaw_score += dt * math.exp(-yaw_error / (YAW_TOLERANCE * GRAVITY / self.spec.length))
+    def _add(self, dt: float, episode: Episode, velocity: Array, gyro: Array) -> None:
+        speed, time = math.sqrt(GRAVITY * self.spec.length), math.sqrt(self.spec.length / GRAVITY)
+        command = np.array(episode.command)
+        self._score += dt * float(velocity_score(np, command, velocity, speed=speed))
+        self._yaw_score += dt * float(yaw_score(np, command, gyro, time=time))
 
 
 def _in_yaw_frame(orientation: Array, vector: Array) -> Array:

@@ -50,7 +50,9 @@ def train(command: Train, stage: Stage) -> dict[str, Any]:
         training.run()
     except Stopped:
         return {}
-    return {"robot": command.robot, "task": task.name, "privileged": command.privileged} | finish(training, stage, spec, task)
+    return {"robot": command.robot, "task": task.name, "privileged": command.privileged} | finish(
+        training, stage, spec, task
+    )
 
 
 def finish(training: Training, stage: Stage, spec: RobotSpec, task: TaskSpec) -> dict[str, Any]:
@@ -59,7 +61,11 @@ def finish(training: Training, stage: Stage, spec: RobotSpec, task: TaskSpec) ->
     skill = skill_of(policy, env, env_steps=training.ppo.num_timesteps)
     evaluation = evaluate(spec, task, skill.player(), num_threads=stage.cpus)
     skill.save(stage.out / SKILL)
-    checkpoint.save(stage.out / POLICY, dict(policy.state_dict()), {"hidden": list(policy.hidden), "privileged": skill.card.privileged})
+    checkpoint.save(
+        stage.out / POLICY,
+        dict(policy.state_dict()),
+        {"hidden": list(policy.hidden), "privileged": skill.card.privileged},
+    )
     return {
         "env_steps": training.ppo.num_timesteps,
         "seconds": training.seconds,

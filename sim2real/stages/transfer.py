@@ -69,14 +69,18 @@ def _transfer(command: Transfer, stage: Stage, source: Source, spec: RobotSpec, 
     measures = transfer_measures(
         Curve.of(curve), Curve.of(control_curve), threshold=threshold, rng=np.random.default_rng(command.seed)
     )
-    return result | {
-        "zero_shot": probe.score,
-        "zero_shot_ci": probe.score_ci,
-        "scratch_score": scratch.score,
-        "curves": {"transfer": curve, "scratch": control_curve},
-        "scratch_seconds": control.seconds,
-        "refused": False,
-    } | _judged(measures)
+    return (
+        result
+        | {
+            "zero_shot": probe.score,
+            "zero_shot_ci": probe.score_ci,
+            "scratch_score": scratch.score,
+            "curves": {"transfer": curve, "scratch": control_curve},
+            "scratch_seconds": control.seconds,
+            "refused": False,
+        }
+        | _judged(measures)
+    )
 
 
 def _judged(measures: TransferMeasures) -> dict[str, Any]:

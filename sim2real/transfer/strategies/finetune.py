@@ -27,7 +27,9 @@ class FineTuning(PPO):
     """PPO that starts from a source policy."""
 
     def __init__(self, env: Sb3VecEnv, source: Source, budget: int, **kwargs: Any) -> None:
-        super().__init__(ActorCritic, env, learning_rate=LEARNING_RATE, policy_kwargs=source.policy_kwargs(env), **kwargs)
+        super().__init__(
+            ActorCritic, env, learning_rate=LEARNING_RATE, policy_kwargs=source.policy_kwargs(env), **kwargs
+        )
         put_on(source, self)
         self.budget = budget
         self.anchor = copy.deepcopy(self.policy.actor).requires_grad_(False)
@@ -58,4 +60,6 @@ def learner(source: Source, env: Sb3VecEnv, budget: int, seed: int) -> PPO:
     return FineTuning(env, source, budget, seed=seed)
 
 
-STRATEGY = Strategy(name="finetune", summary="critic warm-up, then PPO with a fading anchor to the source", learner=learner)
+STRATEGY = Strategy(
+    name="finetune", summary="critic warm-up, then PPO with a fading anchor to the source", learner=learner
+)
