@@ -38,7 +38,8 @@ def joint_targets(
         action_scale: Signed travel of one unit of action [rad], (num_joints,).
         lift: Joint offsets at the height of the swing [rad], (num_joints,).
         leg_sign: +1 for legs that swing while sin(phase) > 0, −1 for the others, (num_joints,).
-        low, high: Limits of the targets [rad], (num_joints,).
+        low: Least targets [rad], (num_joints,).
+        high: Greatest targets [rad], (num_joints,).
     """
     swing = xp.clip(clock[..., 0:1] * leg_sign, 0.0, 1.0)
     target = default_position + action_scale * xp.clip(action, -ACTION_CLIP, ACTION_CLIP) + lift * swing

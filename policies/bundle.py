@@ -24,6 +24,8 @@ from robots.records import decode, encode
 from robots.spec import RobotSpec
 
 SCHEMA = 1
+MEMBERS = {"contract.json", "policy.onnx", "policy.safetensors", "robot.json", "robot.xml", "scores.json"}
+"""Beside `manifest.json`."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Time stamp of every member: the earliest a zip can say."""
 
@@ -51,13 +53,9 @@ def write(path: Path, bundle: Bundle) -> str:
     """Write a bundle by rename, never half a file; returns its digest."""
     members = _members(bundle)
     manifest = _manifest(members)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in [*sorted(members.items()), ("manifest.json", manifest)]:
-            archive.writestr(zipfile.ZipInfo(name, EPOCH), data)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(buffer.getvalue())
+        temporary.write_bytes(_pack(members, manifest))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -69,17 +67,20 @@ def read(path: Path) -> Bundle:
 
     Raises:
         FileNotFoundError: there is no such file.
-        BundleError: not a bundle, of another schema, or with a member that differs from its hash.
+        BundleError: not a bundle, of another schema, or with a byte that differs from what was written.
     """
+    data = path.read_bytes()
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except Exception as error:  # a damaged zip raises whatever its reader stumbles over
         raise BundleError(f"{path} is damaged or is no .s2r bundle ({error}); export it again") from error
     manifest_data = members.pop("manifest.json", None)
     if manifest_data is None:
         raise BundleError(f"{path} has no manifest.json, so it is no .s2r bundle; export it again")
     _verify(path, members, manifest_data)
+    if _pack(members, manifest_data) != data:
+        raise BundleError(f"{path}: the file differs outside its members from what was written; it was changed or damaged")
     return _from_members(members, hashlib.sha256(manifest_data).hexdigest())
 
 
@@ -96,6 +97,17 @@ def _members(bundle: Bundle) -> dict[str, bytes]:
     }
 
 
+def _pack(members: dict[str, bytes], manifest: bytes) -> bytes:
+    """The file: a zip whose every byte follows from its members, so that a changed one shows."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in [*sorted(members.items()), ("manifest.json", manifest)]:
+            info = zipfile.ZipInfo(name, EPOCH)
+            info.create_system, info.external_attr = 3, 0o600 << 16  # as on Unix, everywhere
+            archive.writestr(info, data)
+    return buffer.getvalue()
+
+
 def _manifest(members: dict[str, bytes]) -> bytes:
     files = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(members.items())}
     return json.dumps({"schema": SCHEMA, "files": files, "signature": None}, indent=2).encode()
@@ -106,13 +118,13 @@ def _verify(path: Path, members: dict[str, bytes], manifest_data: bytes) -> None
         manifest = json.loads(manifest_data)
     except ValueError as error:
         raise BundleError(f"{path}: manifest.json is damaged ({error}); export it again") from error
-    if manifest.get("schema") != SCHEMA:
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if schema != SCHEMA:
+        raise BundleError(f"{path}: bundle schema must be {SCHEMA}, got {schema!r}; update sim2real to read it")
+    if not set(manifest["files"]) == set(members) == MEMBERS:
         raise BundleError(
-            f"{path}: bundle schema must be {SCHEMA}, got {manifest.get('schema')!r}; update sim2real to read it"
-        )
-    if set(manifest["files"]) != set(members):
-        raise BundleError(
-            f"{path}: manifest lists {sorted(manifest['files'])}, the bundle holds {sorted(members)}; export it again"
+            f"{path}: a bundle must hold {sorted(MEMBERS)}; its manifest lists {sorted(manifest['files'])}, "
+            f"the file holds {sorted(members)}; export it again"
         )
     for name, data in members.items():
         if hashlib.sha256(data).hexdigest() != manifest["files"][name]:

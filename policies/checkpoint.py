@@ -11,18 +11,22 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 
 SCHEMA = 1
 Tensors = dict[str, torch.Tensor]
 
 
 def save(path: Path, tensors: Tensors, record: dict[str, Any]) -> None:
-    """Write a checkpoint by rename: readers see the old one or the new one, never half of one."""
+    """Write a checkpoint by rename: readers see the old one or the new one, never half of one.
+
+    Raises:
+        OSError: there is no room; what was there stays. (`safetensors.save_file` would raise an error of its own.)
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     contiguous = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
     try:
-        save_file(contiguous, temporary, metadata={"record": json.dumps({"schema": SCHEMA, **record})})
+        temporary.write_bytes(serialize(contiguous, {"record": json.dumps({"schema": SCHEMA, **record})}))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -32,8 +36,11 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
     """Tensors and record of a checkpoint.
 
     Raises:
+        FileNotFoundError: there is none.
         ValueError: damaged, or of another schema.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"no checkpoint {path}")
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)

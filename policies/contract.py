@@ -106,9 +106,14 @@ class PolicyContract:
         """Read a contract.
 
         Raises:
-            ContractError: of another major version, or with unknown, missing or mistyped fields.
+            ContractError: no JSON mapping, of another major version, or with unknown, missing or mistyped fields.
         """
-        record = json.loads(text)
+        try:
+            record = json.loads(text)
+        except ValueError as error:
+            raise ContractError(f"contract: expected JSON, {error}") from error
+        if not isinstance(record, dict):
+            raise ContractError(f"contract: expected a mapping, got {type(record).__name__}")
         if record.get("schema") != SCHEMA:
             raise ContractError(
                 f"contract schema must be {SCHEMA}, got {record.get('schema')!r}; update sim2real to read it"
@@ -138,8 +143,9 @@ class PolicyContract:
         for name, value in theirs.items():
             if getattr(self, name) != value:
                 raise ContractError(
-                    f"contract field {name} disagrees: the policy was trained for {getattr(self, name)!r}, this robot has "
-                    f"{value!r}; deploy a bundle made for {spec.name!r} or transfer the skill to it first"
+                    f"contract field {name} disagrees: the policy was trained for {getattr(self, name)!r}, "
+                    f"this robot has {value!r}; deploy a bundle made for {spec.name!r}, or transfer the skill to it "
+                    "first"
                 )
 
     def differences(self, other: "PolicyContract") -> list[str]:
@@ -163,7 +169,8 @@ def contract_for(
     """The contract of a legged policy on `spec`.
 
     Args:
-        spec, space: The robot and its dimensionless units.
+        spec: The robot.
+        space: Its dimensionless units.
         task: Name of the task.
         command_high: Largest command trained, in units of √(gL), √(gL), 1/T; the least is its negative.
         delay_range: Command delays seen in training [s].

@@ -16,7 +16,7 @@ import torch
 from envs.vector_env import VectorEnv
 from policies import checkpoint
 from policies.skill import FrameStack, Skill
-from policies.training import CHECKPOINT_SECONDS, Report, Stopped
+from policies.training import CHECKPOINT_SECONDS, Report, StoppedError
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Distillation:
         """Distil to the end, from the checkpoint where there is one.
 
         Raises:
-            Stopped: `should_stop` said so; the checkpoint is saved.
+            StoppedError: `should_stop` said so; the checkpoint is saved.
         """
         if self.file.exists():
             self.restore()
@@ -66,7 +66,7 @@ class Distillation:
                 saved = time.perf_counter()
             self.report(self.env_steps / self.steps, steps_per_s=self.env_steps / self.seconds, loss=self.loss)
             if self.should_stop():
-                raise Stopped
+                raise StoppedError
 
     @torch.no_grad()
     def _rollout(self) -> tuple[torch.Tensor, torch.Tensor]:

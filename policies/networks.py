@@ -5,6 +5,7 @@ robot's units: a policy moves to another robot by swapping the terms' constants.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ class Layout:
 def perceptron(sizes: list[int]) -> nn.Sequential:
     """Linear layers with ELU between them."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         layers += [nn.Linear(inputs, outputs), nn.ELU()]
     return nn.Sequential(*layers[:-1])
 
@@ -70,9 +71,11 @@ class ActorCritic(ActorCriticPolicy):
         self.actor = perceptron([self.layout.actor_width, *self.hidden, joints])
         self.critic = perceptron([len(self.layout.scale), *self.hidden, 1])
         self.log_std = nn.Parameter(torch.full((joints,), self.initial_std).log())
+        last = self.actor[-1]
+        assert isinstance(last, nn.Linear)
         with torch.no_grad():
-            self.actor[-1].weight.mul_(0.01)
-            self.actor[-1].bias.zero_()
+            last.weight.mul_(0.01)
+            last.bias.zero_()
         self.optimizer = torch.optim.Adam(self.actor_parameters, lr=lr_schedule(1.0))
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=lr_schedule(1.0))
 
@@ -105,7 +108,7 @@ class ActorCritic(ActorCriticPolicy):
         action = mean if deterministic else self.sample(mean)
         return action, self.value(normalized)[:, None], self.log_prob(action, mean)
 
-    def evaluate_actions(  # type: ignore[override]
+    def evaluate_actions(
         self, obs: torch.Tensor, actions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         normalized = self.normalizer(obs.float())
@@ -113,9 +116,9 @@ class ActorCritic(ActorCriticPolicy):
         entropy = (self.log_std + 1.4189385332046727).sum().expand(len(mean))  # ½·log(2πe) a dimension
         return self.value(normalized)[:, None], self.log_prob(actions, mean), entropy
 
-    def predict_values(self, obs: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def predict_values(self, obs: torch.Tensor) -> torch.Tensor:
         return self.value(self.normalizer(obs.float()))[:, None]
 
-    def _predict(self, observation: torch.Tensor, deterministic: bool = False) -> torch.Tensor:  # type: ignore[override]
+    def _predict(self, observation: torch.Tensor, deterministic: bool = False) -> torch.Tensor:
         mean = self.action_mean(self.normalizer(observation.float()))
         return mean if deterministic else self.sample(mean)

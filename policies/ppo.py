@@ -1,8 +1,9 @@
 """Proximal policy optimization as a Stable-Baselines3 `PPO` whose rollout stays in torch tensors.
 
-Schulman et al. 2017, arXiv:1707.06347; the learning rate follows the KL divergence of the updates (after Rudin
-et al. 2021, arXiv:2109.11978). Every random number comes from one owned generator, so that a restored run continues bit for
-bit. With an environment that offers `step_tensor` no per-environment Python runs; any other SB3 VecEnv works too.
+Schulman et al. 2017, arXiv:1707.06347; the learning rate follows the KL divergence of the updates (after
+Rudin et al. 2021, arXiv:2109.11978). Every random number comes from one owned generator, so that a restored run
+continues bit for bit. With an environment that offers `step_tensor` no per-environment Python runs; any other SB3
+VecEnv works too.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from policies.rollout import TorchRolloutBuffer
 MIN_LEARNING_RATE, MAX_LEARNING_RATE = 3e-5, 3e-3
 
 
-class Diverged(RuntimeError):
+class DivergedError(RuntimeError):
     """Training left the finite numbers; the message says where."""
 
 
@@ -40,7 +41,8 @@ class PPO(stable_baselines3.PPO):
     """
 
     policy: ActorCritic
-    rollout_buffer: TorchRolloutBuffer  # type: ignore[assignment]
+    rollout_buffer: TorchRolloutBuffer
+    _last_obs: Any
     normalizer_learns = True
     """Whether the running mean and deviation of observations follow the rollouts."""
 
@@ -80,7 +82,7 @@ class PPO(stable_baselines3.PPO):
                 clip_range=clip_range,
                 vf_coef=value_coefficient,
                 max_grad_norm=max_grad_norm,
-                rollout_buffer_class=TorchRolloutBuffer,  # type: ignore[arg-type]
+                rollout_buffer_class=TorchRolloutBuffer,
                 policy_kwargs={"generator": self.generator} | (policy_kwargs or {}),
                 device="cpu",
                 **kwargs,
@@ -91,7 +93,7 @@ class PPO(stable_baselines3.PPO):
         if seed is not None:
             self.generator.manual_seed(seed)
 
-    def collect_rollouts(  # type: ignore[override]
+    def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: TorchRolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """Fill the buffer with `n_rollout_steps` control steps."""
@@ -112,7 +114,7 @@ class PPO(stable_baselines3.PPO):
             buffer.rewards[t] = self._bootstrapped(reward, truncated, final)
             buffer.ended[t] = (terminated | truncated).float()
             self.num_timesteps += env.num_envs
-            self._last_obs = observation  # type: ignore[assignment]
+            self._last_obs = observation
             if not callback.on_step():
                 return False
         with torch.no_grad():
@@ -158,7 +160,7 @@ class PPO(stable_baselines3.PPO):
     def _train_actor(
         self, observations: torch.Tensor, batch: dict[str, torch.Tensor], minibatches: list[torch.Tensor]
     ) -> None:
-        policy, clip = self.policy, self.clip_range(1.0)  # type: ignore[operator]
+        policy, clip = self.policy, self.clip_range(1.0)
         old_log_std = policy.log_std.detach().clone()
         divergences = []
         for rows in minibatches:
@@ -204,7 +206,7 @@ class PPO(stable_baselines3.PPO):
 
     def _refuse_nonsense(self) -> None:
         if not all(torch.isfinite(parameter).all() for parameter in self.policy.parameters()):
-            raise Diverged(
+            raise DivergedError(
                 f"weights are not finite after {self.num_timesteps} steps at learning rate {self.adaptive_rate:g}; "
                 "lower target_divergence, or look for NaN in the environment's observations and rewards"
             )
@@ -225,7 +227,7 @@ class _TensorStep:
 
     def __call__(self, action: torch.Tensor) -> tuple[torch.Tensor, ...]:
         space = self.env.action_space
-        clipped = np.clip(action.numpy(), space.low, space.high)  # type: ignore[attr-defined]
+        clipped = np.clip(action.numpy(), space.low, space.high)
         observation, reward, done, infos = self.env.step(clipped)
         next_observation = torch.as_tensor(observation, dtype=torch.float32)
         truncated = np.array([info.get("TimeLimit.truncated", False) for info in infos])

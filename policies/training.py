@@ -1,4 +1,4 @@
-"""A training run that can be killed at any moment: PPO with a learning curve and checkpoints that continue bit for bit."""
+"""A training run that may be killed: PPO with a learning curve and checkpoints that continue bit for bit."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Report = Callable[..., None]
 """Called with the fraction done and metrics by keyword."""
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The run was asked to stop and has saved its checkpoint."""
 
 
@@ -66,13 +66,14 @@ class Training:
         """Train to the end, from the checkpoint where there is one.
 
         Raises:
-            Stopped: `should_stop` said so; the checkpoint is saved.
+            StoppedError: `should_stop` said so; the checkpoint is saved.
         """
         if self.file.exists():
             self.restore()
         if self.ppo.num_timesteps < self.steps:
             remaining = self.steps - self.ppo.num_timesteps
-            self.ppo.learn(remaining, callback=_Watcher(self), reset_num_timesteps=self.ppo.num_timesteps == 0)
+            fresh = self.ppo._last_obs is None  # a run stopped before its first step is not: its worlds must stay
+            self.ppo.learn(remaining, callback=_Watcher(self), reset_num_timesteps=fresh)
         self._evaluate_if_due(final=True)
 
     @property
@@ -172,7 +173,7 @@ class _Watcher(BaseCallback):
         )
         self.resumed_at = time.perf_counter()
         if run.should_stop():
-            raise Stopped
+            raise StoppedError
 
     def _on_training_end(self) -> None:
         self._count_time()

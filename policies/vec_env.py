@@ -60,7 +60,7 @@ class Sb3VecEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: type, indices: Any = None) -> list[bool]:
         return [False] * len(list(self._get_indices(indices)))
 
-    def seed(self, seed: int | None = None) -> Sequence[int | None]:  # type: ignore[override]
+    def seed(self, seed: int | None = None) -> Sequence[int | None]:
         if seed is not None:
             self.env.generator.manual_seed(seed)
         return [seed] * self.num_envs

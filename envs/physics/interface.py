@@ -28,7 +28,7 @@ class Physics(Protocol):
         """A derived MjData field, (num_worlds, ...), read-only and one substep old."""
 
     def model_field(self, name: str) -> torch.Tensor:
-        """A model field made per-world, (num_worlds, ...), live; call `set_const` after writing one that feeds constants."""
+        """A model field made per-world, (num_worlds, ...), live; after writing one that feeds constants: `set_const`."""
 
     def set_const(self, worlds: torch.Tensor) -> None:
         """Recompute the constants that depend on model fields, in these worlds."""

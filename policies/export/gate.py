@@ -37,7 +37,8 @@ def check(contract: PolicyContract, skill: Skill, onnx: bytes, observations: NDA
     """Compare the runtimes on raw observations, (n, input_width).
 
     Raises:
-        GateError: the contract asks for what no hardware measures, or two runtimes differ by more than `TOLERANCE`.
+        GateError: the contract asks for what no hardware measures, the policy gives no finite targets, or two runtimes
+            differ by more than `TOLERANCE`.
     """
     if contract.unmeasurable:
         raise GateError(
@@ -45,6 +46,8 @@ def check(contract: PolicyContract, skill: Skill, onnx: bytes, observations: NDA
             "distill it into a student first: sim2real distill RUN --student proprio"
         )
     reference = torch_targets(contract, skill, torch.from_numpy(observations)).numpy()
+    if not np.isfinite(reference).all():
+        raise GateError("the policy gives joint targets that are not finite: its training diverged, nothing was written")
     parity = Parity(
         onnx_vs_torch=_worst(run_onnx(onnx, observations), reference),
         numpy_vs_torch=_worst(NumpyPolicy(contract, skill.export_weights())(observations), reference),

@@ -12,7 +12,7 @@ from policies.distillation import Distillation
 from policies.evaluation import evaluate
 from policies.skill import Skill, SkillCard, load_skill
 from policies.threads import one_torch_thread
-from policies.training import Stopped
+from policies.training import StoppedError
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Distill
 from sim2real.stages.train import SKILL, deployable, scores
@@ -41,7 +41,7 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
     )
     try:
         distillation.run()
-    except Stopped:
+    except StoppedError:
         return {}
     student = distillation.student.requires_grad_(False)
     student.save(stage.out / SKILL)

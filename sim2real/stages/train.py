@@ -15,7 +15,7 @@ from policies.networks import ActorCritic, Layout
 from policies.ppo import PPO
 from policies.skill import Skill, skill_of
 from policies.threads import one_torch_thread
-from policies.training import Stopped, Training
+from policies.training import StoppedError, Training
 from policies.vec_env import Sb3VecEnv
 from robots.spec import RobotSpec
 from sim2real.campaign.stage import Stage
@@ -48,7 +48,7 @@ def train(command: Train, stage: Stage) -> dict[str, Any]:
     )
     try:
         training.run()
-    except Stopped:
+    except StoppedError:
         return {}
     return {"robot": command.robot, "task": task.name, "privileged": command.privileged} | finish(
         training, stage, spec, task

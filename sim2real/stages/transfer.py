@@ -13,7 +13,7 @@ from envs.vector_env import VectorEnv
 from policies.evaluation import Evaluation, evaluate, standing_still
 from policies.skill import load_skill, skill_of
 from policies.threads import one_torch_thread
-from policies.training import Stopped, Training
+from policies.training import StoppedError, Training
 from policies.vec_env import Sb3VecEnv
 from robots.spec import RobotSpec
 from sim2real.campaign.stage import Stage
@@ -42,13 +42,13 @@ def transfer(command: Transfer, stage: Stage) -> dict[str, Any]:
     head = {"source_robot": card.robot, "robot": command.to, "task": task.name, "strategy": command.strategy}
     if not source.fits(_environment(spec, task, command.seed, stage)):
         reason = (
-            f"{card.robot} drives {card.num_joints} joints with {card.frame_width} inputs, {command.to} has {spec.num_joints} "
-            "joints: a plain network cannot follow; choose a robot with as many joints"
+            f"{card.robot} drives {card.num_joints} joints with {card.frame_width} inputs, {command.to} has "
+            f"{spec.num_joints} joints: a plain network cannot follow; choose a robot with as many joints"
         )
         return head | {"refused": True, "verdict": None, "reason": reason}
     try:
         return head | _transfer(command, stage, source, spec, task)
-    except Stopped:
+    except StoppedError:
         return {}
 
 
