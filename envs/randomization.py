@@ -66,12 +66,26 @@ PARAMETERS = tuple(
 )
 """Names of the sampled parameters, in the order of a sample."""
 
+MODEL_FIELDS = (
+    "body_mass",
+    "body_inertia",
+    "body_ipos",
+    "geom_friction",
+    "dof_damping",
+    "dof_frictionloss",
+    "actuator_gainprm",
+    "actuator_biasprm",
+    "actuator_forcerange",
+    "actuator_delay",
+)
+"""What a sample writes."""
+
 _OFF = dict.fromkeys(PARAMETERS, (1.0, 1.0)) | dict.fromkeys(("com_x", "com_y", "com_z"), (0.0, 0.0))
 PRESETS = {
     "default": Randomization(),
     "none": Randomization(**_OFF, push_speed=0.0),  # type: ignore[arg-type]
 }
-"""Randomization by name; "none" is the nominal model with sensor noise."""
+"""Randomization by name; "none" is the nominal model on ground of friction 1, with sensor noise."""
 
 
 def preset(name: str) -> Randomization:
@@ -107,9 +121,7 @@ class Randomizer:
         self.base = model.body(spec.base_body).id
         self.feet = torch.from_numpy(foot_geom_ids(model, spec))
         self.dofs = torch.from_numpy(joint_dof_indices(model, spec))
-        names = ("body_mass", "body_inertia", "body_ipos", "geom_friction", "dof_damping", "dof_frictionloss")
-        names += ("actuator_gainprm", "actuator_biasprm", "actuator_forcerange", "actuator_delay")
-        self.fields = {name: physics.model_field(name) for name in names}
+        self.fields = {name: physics.model_field(name) for name in MODEL_FIELDS}
         self.nominal = {name: field[0].clone() for name, field in self.fields.items()}
         self.values = torch.zeros(physics.num_worlds, len(PARAMETERS), dtype=torch.float64)
         """(num_worlds, num_parameters), what each world runs with, in the order of `PARAMETERS`."""

@@ -238,7 +238,8 @@ class VectorEnv:
     def _restart_ended(self, ended: torch.Tensor, world: World) -> torch.Tensor | None:
         if not ended.any():
             return None
-        final = self.observe(world)
+        final, episode = self.observe(world), self.episode
+        episode.command, episode.action = episode.command.clone(), episode.action.clone()  # `world` keeps the old ones
         self._restart(ended.nonzero()[:, 0])
         return final
 
@@ -269,7 +270,7 @@ class VectorEnv:
         self.episode = _Episode(**{name: state[f"episode.{name}"].clone() for name in vars(self.episode)})
         self.start_rows = state["start_rows"].clone()
         self.randomizer.apply(torch.arange(self.num_envs), state["randomization.values"])
-        self.physics.state[:] = state["physics.state"]
+        self.physics.restore(torch.arange(self.num_envs), state["physics.state"])
         self.generator.set_state(state["generator"])
 
 

@@ -80,7 +80,7 @@ def read(path: Path) -> Bundle:
         raise BundleError(f"{path} has no manifest.json, so it is no .s2r bundle; export it again")
     _verify(path, members, manifest_data)
     if _pack(members, manifest_data) != data:
-        raise BundleError(f"{path}: the file differs outside its members from what was written; it was changed or damaged")
+        raise BundleError(f"{path}: its bytes are not those that its members give; the file was changed or damaged")
     return _from_members(members, hashlib.sha256(manifest_data).hexdigest())
 
 
@@ -121,13 +121,14 @@ def _verify(path: Path, members: dict[str, bytes], manifest_data: bytes) -> None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema != SCHEMA:
         raise BundleError(f"{path}: bundle schema must be {SCHEMA}, got {schema!r}; update sim2real to read it")
-    if not set(manifest["files"]) == set(members) == MEMBERS:
+    files = manifest.get("files", {})
+    if not set(files) == set(members) == MEMBERS:
         raise BundleError(
-            f"{path}: a bundle must hold {sorted(MEMBERS)}; its manifest lists {sorted(manifest['files'])}, "
+            f"{path}: a bundle must hold {sorted(MEMBERS)}; its manifest lists {sorted(files)}, "
             f"the file holds {sorted(members)}; export it again"
         )
     for name, data in members.items():
-        if hashlib.sha256(data).hexdigest() != manifest["files"][name]:
+        if hashlib.sha256(data).hexdigest() != files[name]:
             raise BundleError(f"{path}: {name} differs from its hash in the manifest; the file was changed or damaged")
 
 

@@ -64,7 +64,9 @@ class Distillation:
             if time.perf_counter() - saved > CHECKPOINT_SECONDS or self.should_stop():
                 self.save()
                 saved = time.perf_counter()
-            self.report(self.env_steps / self.steps, steps_per_s=self.env_steps / self.seconds, loss=self.loss)
+            self.report(
+                min(1.0, self.env_steps / self.steps), steps_per_s=self.env_steps / self.seconds, loss=self.loss
+            )
             if self.should_stop():
                 raise StoppedError
 

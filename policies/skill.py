@@ -110,12 +110,23 @@ def load_skill(path: Path, terms: tuple[Term, ...] | None = None) -> Skill:
     """Read a skill; with `terms` it is put on the robot those belong to, else on the one it was trained on.
 
     Raises:
+        FileNotFoundError: the folder holds no skill.
         ValueError: damaged, or `terms` do not fit the skill.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.parent} holds no {path.name}; name a result of train, distill or transfer")
     tensors, record = checkpoint.load(path)
     card = decode(SkillCard, record["card"], where=str(path))
-    skill = Skill(card, terms or terms_of(card.robot, card.task))
-    skill.load_state_dict(tensors, strict=False)
+    terms = terms or terms_of(card.robot, card.task)
+    width = sum(term.width for term in terms if card.privileged or term.measurable)
+    if width != card.frame_width:
+        raise ValueError(f"{path}: the skill reads {card.frame_width} channels a frame, these terms have {width}")
+    with torch.random.fork_rng(devices=[]):  # torch.nn draws weights, soon overwritten, from the global generator
+        skill = Skill(card, terms)
+    try:
+        skill.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: its weights do not fit its card ({error})") from error
     return skill
 
 
@@ -146,7 +157,8 @@ def skill_of(policy: ActorCritic, env: VectorEnv, *, env_steps: int) -> Skill:
         num_joints=env.spec.num_joints,
         env_steps=env_steps,
     )
-    skill = Skill(card, env.terms)
+    with torch.random.fork_rng(devices=[]):  # as in `load_skill`
+        skill = Skill(card, env.terms)
     skill.actor.load_state_dict(policy.actor.state_dict())
     skill.normalizer.mean.copy_(policy.normalizer.mean[:width])
     skill.normalizer.std.copy_(policy.normalizer.std[:width])

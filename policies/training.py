@@ -166,7 +166,7 @@ class _Watcher(BaseCallback):
             run.save()
             self.saved_at = time.perf_counter()
         run.report(
-            run.ppo.num_timesteps / run.steps,
+            min(1.0, run.ppo.num_timesteps / run.steps),
             steps_per_s=run.env_steps_per_s,
             score=run.curve[-1].score,
             env_steps=run.ppo.num_timesteps,

@@ -206,7 +206,8 @@ class TransferMeasures:
         estimates = {name: value for name, value in vars(self).items() if isinstance(value, Estimate)}
         plain: dict[str, Any] = {"threshold": self.threshold, "scratch_flattened": self.scratch_flattened}
         for name, estimate in estimates.items():
-            plain |= {name: estimate.value, f"{name}_ci": [estimate.lo, estimate.hi], f"{name}_bound": estimate.bound}
+            plain |= {name: estimate.value, f"{name}_ci": [estimate.lo, estimate.hi]}
+            plain |= {f"{name}_bound": estimate.bound} if estimate.bound != "=" else {}
         return plain
 
 

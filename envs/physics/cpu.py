@@ -7,7 +7,6 @@ actuator delay exact over resets.
 from collections.abc import Callable
 
 import mujoco
-import numpy as np
 import torch
 from mujoco.batch import Batch
 
@@ -27,7 +26,6 @@ class CpuPhysics:
         self.qpos = torch.from_numpy(self.batch.bind("qpos"))
         self.qvel = torch.from_numpy(self.batch.bind("qvel"))
         self.ctrl = torch.from_numpy(self.batch.bind("ctrl"))
-        self._warnings = self._count_warnings()
 
     def output(self, name: str) -> torch.Tensor:
         return torch.from_dlpack(self.batch.bind(name))
@@ -39,18 +37,15 @@ class CpuPhysics:
         self.batch.set_const(worlds.numpy())
 
     def step(self, num_substeps: int, hook: Callable[[], None] | None = None) -> torch.Tensor:
+        self.batch.warning[:] = 0  # the engine's own reset of a diverged world sets its count back to one
         if hook is None:
             self.batch.step(nstep=num_substeps)
         else:
             for _ in range(num_substeps):
                 hook()
                 self.batch.step()
-        warnings = self._count_warnings()
-        diverged, self._warnings = torch.from_numpy(warnings > self._warnings), warnings
-        return diverged
-
-    def _count_warnings(self) -> np.ndarray:
-        return self.batch.warning[:, :, 1].sum(axis=-1)  # (world, kind of warning, (last info, count))
+        return torch.from_numpy(self.batch.warning[:, :, 1].any(axis=-1))  # (world, kind, (last info, count))
 
     def restore(self, worlds: torch.Tensor, rows: torch.Tensor) -> None:
         self.state[worlds] = rows
+        self.batch.forward(worlds.numpy(), stage=mujoco.mjtStage.mjSTAGE_POS.value)

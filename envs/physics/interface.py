@@ -28,7 +28,7 @@ class Physics(Protocol):
         """A derived MjData field, (num_worlds, ...), read-only and one substep old."""
 
     def model_field(self, name: str) -> torch.Tensor:
-        """A model field made per-world, (num_worlds, ...), live; after writing one that feeds constants: `set_const`."""
+        """A model field made per-world, (num_worlds, ...), live; `set_const` after writing one that feeds constants."""
 
     def set_const(self, worlds: torch.Tensor) -> None:
         """Recompute the constants that depend on model fields, in these worlds."""
@@ -37,4 +37,4 @@ class Physics(Protocol):
         """Advance every world; returns (num_worlds,) True where a world diverged and was reset by the engine."""
 
     def restore(self, worlds: torch.Tensor, rows: torch.Tensor) -> None:
-        """Write whole saved state rows, (n, num_state), into worlds, (n,)."""
+        """Write whole saved state rows, (n, num_state), into worlds, (n,); their derived positions are current then."""

@@ -47,7 +47,9 @@ def check(contract: PolicyContract, skill: Skill, onnx: bytes, observations: NDA
         )
     reference = torch_targets(contract, skill, torch.from_numpy(observations)).numpy()
     if not np.isfinite(reference).all():
-        raise GateError("the policy gives joint targets that are not finite: its training diverged, nothing was written")
+        raise GateError(
+            "the policy gives joint targets that are not finite: its training diverged; nothing was written"
+        )
     parity = Parity(
         onnx_vs_torch=_worst(run_onnx(onnx, observations), reference),
         numpy_vs_torch=_worst(NumpyPolicy(contract, skill.export_weights())(observations), reference),

@@ -3,7 +3,7 @@
 SI, on the joint side of the gearbox. `URDF` below is anymal_c_simple_description of ANYbotics (BSD-3-Clause).
 """
 
-from math import cos, sin, sqrt
+from math import atan, cos, sin, sqrt
 
 from robots.spec import ActuatorSpec, EncoderSpec, FootSpec, ImuSpec, JointSpec, RobotSpec
 
@@ -13,16 +13,17 @@ SHANK = (
     0.31547,
 )  # foot sphere ahead of and below the KFE axis [m]: URDF LF_shank_fixed_LF_FOOT and its collision
 FOOT_RADIUS = 0.03  # [m]: URDF LF_FOOT collision
-HFE, KFE = 0.4, -0.8  # nominal pose of the front legs [rad]; mirrored at the rear
+HFE, KFE = 0.857, -1.3  # nominal pose of the front legs [rad]: feet under the hips, knees bent as far as a go1's
+REAR_KFE = KFE - 2.0 * atan(SHANK[0] / SHANK[1])  # rear shanks are mirrored: the same line from knee to foot
 
 SHANK_ANGLE = HFE + KFE
-HIP_HEIGHT = (  # HFE axis above ground in the nominal pose, 0.5488 m
+HIP_HEIGHT = (  # HFE axis above ground in the nominal pose, 0.464 m
     THIGH_LENGTH * cos(HFE) + SHANK[0] * sin(SHANK_ANGLE) + SHANK[1] * cos(SHANK_ANGLE) + FOOT_RADIUS
 )
 
 ANYDRIVE = ActuatorSpec(
-    kp=80.0,
-    kd=2.0,
+    kp=200.0,
+    kd=7.0,
     torque_limit=80.0,
     velocity_limit=7.5,
     armature=0.15,
@@ -34,12 +35,12 @@ ANYDRIVE = ActuatorSpec(
 
 def _leg(leg: str) -> tuple[JointSpec, ...]:
     abduction = (-0.72, 0.49) if leg[0] == "L" else (-0.49, 0.72)
-    front = 1.0 if leg[1] == "F" else -1.0
+    knee = KFE if leg[1] == "F" else REAR_KFE
     turn = (-9.42478, 9.42478)  # one and a half turns either way
     return (
         JointSpec(name=f"{leg}_HAA", position_limits=abduction, default_position=0.0, actuator=ANYDRIVE),
-        JointSpec(name=f"{leg}_HFE", position_limits=turn, default_position=front * HFE, actuator=ANYDRIVE),
-        JointSpec(name=f"{leg}_KFE", position_limits=turn, default_position=front * KFE, actuator=ANYDRIVE),
+        JointSpec(name=f"{leg}_HFE", position_limits=turn, default_position=HFE, actuator=ANYDRIVE),
+        JointSpec(name=f"{leg}_KFE", position_limits=turn, default_position=knee, actuator=ANYDRIVE),
     )
 
 
@@ -62,8 +63,10 @@ ROBOT = RobotSpec(
         "inertias": "legs: URDF links with the drives fixed to them. Base: MuJoCo Menagerie's anymal_c, 19.2 kg; "
         "the URDF's base parts and four hip drives sum to 26.2 kg, the robot then to 52.0 kg",
         "joint_limits": "URDF: HAA -0.72..0.49 rad outward-inward, HFE and KFE ±9.42 rad; 80 N·m, 7.5 rad/s",
-        "default_pose": "legged_gym anymal_c_rough_config.py: HFE ±0.4, KFE ∓0.8 (X configuration)",
-        "gains": "legged_gym anymal_c_rough_config.py: kp 80, kd 2",
+        "default_pose": "a choice: all knees backward, as the joints' unlimited turns allow (Hutter et al. 2016, IROS: ANYmal), so "
+        "that swing and extend mean on every leg what they mean on a go1; legged_gym stands in X: HFE ±0.4, KFE ∓0.8",
+        "gains": "a choice: go1's stiffness and damping in units of mgL and mgL·T (0.98 and 0.16); legged_gym's kp 80, kd 2 is a "
+        "third of that, and skills from stiffer robots fail on it",
         "actuator_physics": "assumptions until identified: armature 0.15 kg·m² (the estimate others simulate for a "
         "harmonic drive of this size), viscous 0.5 N·m·s/rad, Coulomb 1 N·m (Menagerie: 1, D gain included, and 0.1)",
         "delay": "8 ms (two physics steps), an assumption until identified",

@@ -15,7 +15,7 @@ from policies.threads import one_torch_thread
 from policies.training import StoppedError
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Distill
-from sim2real.stages.train import SKILL, deployable, scores
+from sim2real.stages.results import SKILL, deployable, parent_scores
 
 NUM_ENVS = 256
 HIDDEN = (256, 128)
@@ -46,8 +46,8 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
     student = distillation.student.requires_grad_(False)
     student.save(stage.out / SKILL)
     evaluation = evaluate(spec, task, student.player(), num_threads=stage.cpus)
-    teacher_score = evaluate(spec, task, teacher.player(), num_threads=stage.cpus).score
-    return {
+    teacher_score = parent_scores(stage)["score"]
+    return evaluation.as_dict() | {
         "robot": teacher.card.robot,
         "task": task.name,
         "teacher_score": teacher_score,
@@ -57,7 +57,7 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
         "seconds": distillation.seconds,
         "losses": distillation.losses,
         "bundle": deployable(student, stage, spec, task, evaluation),
-    } | scores(evaluation, spec, task, stage.cpus)
+    }
 
 
 def _fresh_student(command: Distill, teacher: Skill, env: VectorEnv) -> Skill:

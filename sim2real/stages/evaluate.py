@@ -9,7 +9,7 @@ from policies.skill import load_skill
 from policies.threads import one_torch_thread
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Evaluate
-from sim2real.stages.train import SKILL, scores
+from sim2real.stages.results import SKILL, scores
 
 
 def evaluate(command: Evaluate, stage: Stage) -> dict[str, Any]:

@@ -6,13 +6,12 @@ from typing import Any
 import envs.tasks
 import robots
 from policies.bundle import read
-from policies.evaluation import evaluate
 from policies.export.write import write_bundle
 from policies.skill import describe, load_skill
 from policies.threads import one_torch_thread
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Export
-from sim2real.stages.train import BUNDLE, SKILL
+from sim2real.stages.results import BUNDLE, SKILL, parent_scores
 
 
 def export(command: Export, stage: Stage) -> dict[str, Any]:
@@ -20,7 +19,7 @@ def export(command: Export, stage: Stage) -> dict[str, Any]:
     one_torch_thread()
     skill = load_skill(stage.input() / SKILL)
     spec, task = robots.get(skill.card.robot), envs.tasks.get(skill.card.task)
-    scores = evaluate(spec, task, skill.player(), num_threads=stage.cpus).as_dict()
+    scores = parent_scores(stage)
     provenance = {"parent": stage.input().name, "env_steps": skill.card.env_steps}
     parity = write_bundle(stage.out / BUNDLE, skill, spec, task, scores=scores, provenance=provenance)
     written = read(stage.out / BUNDLE)
@@ -33,5 +32,5 @@ def export(command: Export, stage: Stage) -> dict[str, Any]:
         "digest": written.digest,
         "bytes": (stage.out / BUNDLE).stat().st_size,
         "parameters": describe(skill)["parameters"],
-        "score": scores["score"],
+        "score": scores.get("score"),
     } | asdict(parity)

@@ -18,7 +18,7 @@ from policies.vec_env import Sb3VecEnv
 from robots.spec import RobotSpec
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Transfer
-from sim2real.stages.train import POLICY, SKILL, finish
+from sim2real.stages.results import POLICY, SKILL, finish
 from sim2real.statistics import Curve, TransferMeasures, learned_threshold, transfer_measures
 from sim2real.transfer import strategies
 from sim2real.transfer.strategy import Source, Strategy
@@ -26,6 +26,16 @@ from sim2real.verdict import RULE, judge
 
 NUM_ENVS = 256
 CONTROL = "scratch"
+MEASURED = (
+    "verdict",
+    "zero_shot",
+    "jumpstart",
+    "step_saving_ratio",
+    "step_saving_ratio_ci",
+    "transfer_ratio",
+    "bundle",
+)
+"""Keys of a result that a refused transfer has no value for."""
 
 
 def transfer(command: Transfer, stage: Stage) -> dict[str, Any]:
@@ -45,7 +55,7 @@ def transfer(command: Transfer, stage: Stage) -> dict[str, Any]:
             f"{card.robot} drives {card.num_joints} joints with {card.frame_width} inputs, {command.to} has "
             f"{spec.num_joints} joints: a plain network cannot follow; choose a robot with as many joints"
         )
-        return head | {"refused": True, "verdict": None, "reason": reason}
+        return head | dict.fromkeys(MEASURED) | {"refused": True, "reason": reason, "seconds": 0.0}
     try:
         return head | _transfer(command, stage, source, spec, task)
     except StoppedError:

@@ -1,0 +1,62 @@
+"""What stages leave behind and read of each other: skills, policies, bundles and scores."""
+
+from dataclasses import asdict, fields
+from typing import Any
+
+from envs.task import TaskSpec
+from policies import checkpoint
+from policies.evaluation import Evaluation, evaluate, standing_still
+from policies.export.write import write_bundle
+from policies.skill import Skill, skill_of
+from policies.training import Training
+from robots.spec import RobotSpec
+from sim2real.campaign.stage import Stage
+from sim2real.campaign.store import read_record
+
+SKILL = "skill.safetensors"
+"""The acting half of a policy."""
+POLICY = "policy.safetensors"
+"""Actor and critic, from which training goes on."""
+BUNDLE = "policy.s2r"
+"""The frozen policy of one robot."""
+
+
+def parent_scores(stage: Stage) -> dict[str, Any]:
+    """The evaluation in the result that a stage starts from; fixed episodes need no second run."""
+    result = read_record(stage.input())["result"]
+    return {field.name: result[field.name] for field in fields(Evaluation) if field.name in result}
+
+
+def finish(training: Training, stage: Stage, spec: RobotSpec, task: TaskSpec) -> dict[str, Any]:
+    """Write a trained policy's files and give what is to be known of it."""
+    policy, env = training.ppo.policy, training.env.env
+    skill = skill_of(policy, env, env_steps=training.ppo.num_timesteps)
+    evaluation = evaluate(spec, task, skill.player(), num_threads=stage.cpus)
+    skill.save(stage.out / SKILL)
+    checkpoint.save(
+        stage.out / POLICY,
+        dict(policy.state_dict()),
+        {"hidden": list(policy.hidden), "privileged": skill.card.privileged},
+    )
+    return {
+        "env_steps": training.ppo.num_timesteps,
+        "seconds": training.seconds,
+        "env_steps_per_s": training.env_steps_per_s,
+        "bundle": deployable(skill, stage, spec, task, evaluation),
+        "curve": [asdict(point) for point in training.curve],
+    } | scores(evaluation, spec, task, stage.cpus)
+
+
+def scores(evaluation: Evaluation, spec: RobotSpec, task: TaskSpec, num_threads: int) -> dict[str, Any]:
+    """An evaluation beside that of standing still."""
+    no_op = evaluate(spec, task, standing_still(spec), num_threads=num_threads)
+    return evaluation.as_dict() | {"no_op": no_op.score, "yaw_no_op": no_op.yaw_score}
+
+
+def deployable(skill: Skill, stage: Stage, spec: RobotSpec, task: TaskSpec, evaluation: Evaluation) -> str | None:
+    """Write the bundle of a skill that hardware could run; None for a privileged one."""
+    if skill.card.privileged:
+        return None
+    provenance = {"stage": stage.checkpoint.name, "env_steps": skill.card.env_steps}
+    write_bundle(stage.out / BUNDLE, skill, spec, task, scores=evaluation.as_dict(), provenance=provenance)
+    return BUNDLE

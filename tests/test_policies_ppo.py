@@ -1,0 +1,237 @@
+"""PPO: advantages, time limits, ownership of randomness, and that it learns."""
+
+import random
+from concurrent.futures import Future
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+import policies.ppo
+from policies.networks import ActorCritic, Layout
+from policies.ppo import PPO, DivergedError
+from policies.rollout import TorchRolloutBuffer
+from policies.threads import one_torch_thread
+
+one_torch_thread()
+HIDDEN = (16, 16)
+
+
+class Follow(DummyVecEnv):
+    """Reward −(a − x)² for a random x in view; episodes of four steps end by a time limit. For `step_tensor` only."""
+
+    def __init__(self, num_envs: int = 16, observe=lambda x: x) -> None:
+        self.num_envs, self.observe = num_envs, observe
+        self.observation_space = spaces.Box(-np.inf, np.inf, (1,), np.float32)
+        self.action_space = spaces.Box(-4.0, 4.0, (1,), np.float32)
+        self.render_mode = None
+        self.generator = torch.Generator().manual_seed(0)
+        self.rewards: list[float] = []
+
+    def reset(self) -> np.ndarray:
+        self.steps, self.x = 0, self._draw()
+        return self.observe(self.x).numpy()
+
+    def step_tensor(self, action: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        reward = -(action - self.x).square()[:, 0]
+        self.rewards.append(reward.mean().item())
+        self.steps, self.x = self.steps + 1, self._draw()
+        truncated = torch.full((self.num_envs,), self.steps % 4 == 0)
+        return self.observe(self.x), reward, torch.zeros_like(truncated), truncated, self.x.clone()
+
+    def _draw(self) -> torch.Tensor:
+        return 2.0 * torch.rand(self.num_envs, 1, generator=self.generator) - 1.0
+
+
+def a_learner(env=None, seed=0, **arguments) -> PPO:
+    return PPO(ActorCritic, env or Follow(), seed=seed, policy_kwargs={"hidden": HIDDEN}, **arguments)
+
+
+def weights(ppo: PPO) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in ppo.policy.parameters()])
+
+
+def iterations(ppo: PPO, number: int) -> PPO:
+    return ppo.learn(number * ppo.n_steps * ppo.env.num_envs)
+
+
+def a_buffer(rewards, values, ended, gamma=0.5, gae_lambda=0.5) -> TorchRolloutBuffer:
+    space = spaces.Box(-1.0, 1.0, (1,))
+    buffer = TorchRolloutBuffer(len(rewards), space, space, gamma=gamma, gae_lambda=gae_lambda, n_envs=1)
+    buffer.rewards[:, 0], buffer.values[:, 0] = torch.tensor(rewards), torch.tensor(values)
+    buffer.ended[:, 0] = torch.tensor(ended)
+    buffer.compute_advantages()
+    return buffer
+
+
+def test_advantages_of_three_steps_of_one_episode():
+    buffer = a_buffer(rewards=[1.0, 2.0, 3.0], values=[4.0, 3.0, 2.0, 1.0], ended=[0.0, 0.0, 0.0])
+    # δ = r + γV' − V: 1 + 1.5 − 4 = −1.5;  2 + 1 − 3 = 0;  3 + 0.5 − 2 = 1.5.  γλ = 0.25
+    # A₂ = 1.5;  A₁ = 0 + 0.25·1.5 = 0.375;  A₀ = −1.5 + 0.25·0.375 = −1.40625
+    assert buffer.advantages[:, 0].tolist() == [-1.40625, 0.375, 1.5]
+    assert buffer.returns[:, 0].tolist() == [4.0 - 1.40625, 3.375, 3.5]
+
+
+def test_nothing_flows_back_over_the_end_of_an_episode():
+    buffer = a_buffer(rewards=[1.0, 2.0, 3.0], values=[4.0, 3.0, 2.0, 1.0], ended=[0.0, 1.0, 0.0])
+    # A₂ = 1.5;  A₁ = δ₁ = 2 − 3 = −1 (no V', no A₂);  A₀ = −1.5 + 0.25·(−1) = −1.75
+    assert buffer.advantages[:, 0].tolist() == [-1.75, -1.0, 1.5]
+
+
+def test_a_time_limit_is_worth_the_value_of_what_it_cut_off():
+    ppo = a_learner(gamma=0.5)
+    with torch.no_grad():
+        ppo.policy.critic[-1].weight.zero_()
+        ppo.policy.critic[-1].bias.fill_(8.0)  # V = 8 everywhere
+    reward, final = torch.tensor([1.0, 1.0, 1.0]), torch.zeros(3, 1)
+    truncated = torch.tensor([True, False, False])  # the second fell, the third goes on
+    assert ppo._bootstrapped(reward, truncated, final).tolist() == [5.0, 1.0, 1.0]  # 1 + 0.5·8
+    assert ppo._bootstrapped(reward, truncated, None) is reward
+
+
+def test_a_rollout_marks_time_limits_as_ends_and_keeps_their_value():
+    ppo = a_learner(gamma=0.5, num_steps=4, num_minibatches=4)
+    with torch.no_grad():
+        ppo.policy.critic[-1].weight.zero_()
+        ppo.policy.critic[-1].bias.fill_(8.0)
+    _, callback = ppo._setup_learn(64)
+    ppo.collect_rollouts(ppo.env, callback, ppo.rollout_buffer, 4)
+    buffer, rewards = ppo.rollout_buffer, ppo.env.rewards
+    assert buffer.ended.mean(1).tolist() == [0.0, 0.0, 0.0, 1.0]
+    assert buffer.rewards.mean(1).tolist() == pytest.approx([*rewards[:3], rewards[3] + 4.0])
+    # At the time limit: δ = r + γV(final) − V = r + 4 − 8, and nothing from the next episode.
+    assert buffer.advantages[3].mean().item() == pytest.approx(rewards[3] - 4.0)
+
+
+class _Immediately:
+    """A pool that runs a job when it is handed in."""
+
+    def __init__(self, workers: int) -> None: ...
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None: ...
+
+    def submit(self, function, *arguments):
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+def test_two_threads_give_the_numbers_of_one(monkeypatch):
+    threaded = weights(iterations(a_learner(), 4))
+    monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", _Immediately)
+    assert torch.equal(threaded, weights(iterations(a_learner(), 4)))
+
+
+def test_an_error_on_the_critics_thread_is_raised(monkeypatch):
+    ppo = a_learner()
+    monkeypatch.setattr(ppo, "_train_critic", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        iterations(ppo, 1)
+
+
+def test_equal_seeds_give_equal_weights_and_others_do_not():
+    one, again, other = (weights(iterations(a_learner(seed=seed), 2)) for seed in (3, 3, 4))
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_training_leaves_global_generators_alone():
+    torch.manual_seed(1)
+    np.random.seed(1)  # noqa: NPY002  (the global generator is what is watched)
+    random.seed(1)
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    iterations(a_learner(), 2)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert np.array_equal(before[1][1], np.random.get_state()[1])  # noqa: NPY002
+    assert before[2] == random.getstate()
+
+
+def test_global_generators_do_not_reach_training():
+    torch.manual_seed(1)
+    one = weights(iterations(a_learner(), 2))
+    torch.manual_seed(2)
+    assert torch.equal(one, weights(iterations(a_learner(), 2)))
+
+
+def test_it_learns_to_follow():
+    ppo = iterations(a_learner(num_steps=16, num_minibatches=2, learning_rate=3e-3, gamma=0.0), 40)
+    begin, end = np.mean(ppo.env.rewards[:16]), np.mean(ppo.env.rewards[-64:])
+    # A still hand around 0 has −(1/3 + 0.7²) ≈ −0.82; with x followed only the exploration's variance is left.
+    assert begin < -0.7
+    assert end > -0.15
+    seen = torch.tensor([[-0.8], [0.0], [0.8]])
+    assert ppo.policy._predict(seen, deterministic=True)[:, 0].tolist() == pytest.approx([-0.8, 0.0, 0.8], abs=0.15)
+
+
+def test_an_ordinary_sb3_environment_works_too():
+    env = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1", max_episode_steps=20)] * 2)
+    env.seed(0)
+    ppo = a_learner(env, num_steps=32, num_minibatches=2)
+    before = weights(ppo)
+    iterations(ppo, 2)
+    assert ppo.num_timesteps == 128
+    assert not torch.equal(before, weights(ppo))
+    ended = ppo.rollout_buffer.ended
+    assert ended.sum() == 2 * 2  # steps 40 and 60 of both worlds lie in the second rollout
+    action, _ = ppo.predict(env.reset(), deterministic=True)
+    assert action.shape == (2, 1)
+
+
+def test_an_ordinary_environments_time_limit_is_no_fall():
+    env = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1", max_episode_steps=3)])
+    step = policies.ppo._TensorStep(env)
+    env.seed(0)
+    env.reset()
+    results = [step(torch.zeros(1, 1)) for _ in range(3)]
+    ends = [(terminated.item(), truncated.item()) for _, _, terminated, truncated, _ in results]
+    assert ends == [(False, False), (False, False), (False, True)]
+    following, *_, final = results[-1]
+    assert not torch.equal(following, final)  # the episode's last observation, not the next one's first
+
+
+def test_not_a_number_stops_training_with_advice():
+    ppo = a_learner(Follow(observe=lambda x: x * float("nan")))
+    with pytest.raises(DivergedError, match=r"not finite after 384 steps .* lower target_divergence"):
+        iterations(ppo, 1)
+
+
+def test_far_from_the_target_divergence_the_learning_rate_follows():
+    ppo = a_learner(target_divergence=0.01, learning_rate=1e-3)
+    ppo._adapt_rate(0.1)
+    assert ppo.adaptive_rate == pytest.approx(1e-3 / 1.3)
+    ppo._adapt_rate(0.001)
+    ppo._adapt_rate(0.01)  # on target: stays
+    assert ppo.adaptive_rate == pytest.approx(1e-3)
+    assert {group["lr"] for group in ppo.policy.optimizer.param_groups} == {ppo.adaptive_rate}
+
+
+def test_the_actor_reads_the_leading_channels_only():
+    layout = Layout(offset=(0.0,) * 3, scale=(1.0,) * 3, actor_width=2)
+    space = spaces.Box(-1.0, 1.0, (3,)), spaces.Box(-1.0, 1.0, (1,))
+    policy = ActorCritic(*space, lambda _: 1e-3, layout=layout, hidden=HIDDEN)
+    one, other = torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([[0.1, 0.2, 9.0]])
+    assert torch.equal(policy._predict(one, True), policy._predict(other, True))
+    assert not torch.equal(policy.predict_values(one), policy.predict_values(other))
+
+
+def test_probabilities_are_those_of_a_diagonal_gaussian():
+    space = spaces.Box(-1.0, 1.0, (3,)), spaces.Box(-1.0, 1.0, (2,))
+    policy = ActorCritic(*space, lambda _: 1e-3, hidden=HIDDEN, initial_std=0.5)
+    mean = torch.tensor([[0.0, 1.0]])
+    # Each dimension: −½(x/σ)² − log σ − ½ log 2π = −½·(0.5/0.5)² + 0.69315 − 0.91894 = −0.72579 and, at the mean, −0.22579
+    assert policy.log_prob(torch.tensor([[0.5, 1.0]]), mean).item() == pytest.approx(-0.72579 - 0.22579, abs=1e-4)
+    _, _, entropy = policy.evaluate_actions(torch.zeros(1, 3), mean)
+    assert entropy.item() == pytest.approx(2 * (0.5 * np.log(2 * np.pi * np.e) + np.log(0.5)), abs=1e-5)
+
+
+def test_divergence_of_two_gaussians():
+    old, new = torch.tensor([[0.0]]), torch.tensor([[1.0]])
+    # KL(N(0, 1) ‖ N(1, 2²)) = log 2 + (1 + 1)/(2·4) − ½ = 0.44315
+    divergence = policies.ppo._kl_divergence(old, torch.zeros(1), new, torch.tensor([2.0]).log())
+    assert divergence == pytest.approx(0.44315, abs=1e-5)

@@ -1,0 +1,185 @@
+"""Training and distillation that may be killed: what is restored continues bit for bit."""
+
+import pytest
+import torch
+
+import envs.tasks
+import policies.training
+import robots
+from envs.randomization import preset
+from envs.vector_env import VectorEnv
+from policies import checkpoint
+from policies.distillation import Distillation
+from policies.networks import ActorCritic, Layout
+from policies.ppo import PPO
+from policies.skill import Skill, SkillCard
+from policies.threads import one_torch_thread
+from policies.training import StoppedError, Training
+from policies.vec_env import Sb3VecEnv
+
+one_torch_thread()
+GO1, VELOCITY = robots.get("go1"), envs.tasks.get("velocity")
+NUM_ENVS = 8
+ITERATION = 24 * NUM_ENVS
+"""Environment steps of a rollout."""
+HISTORY = 3
+
+
+@pytest.fixture(autouse=True)
+def _short_evaluations(monkeypatch):
+    monkeypatch.setattr(policies.training, "CURVE_EPISODES", 2)
+    monkeypatch.setattr(policies.training, "CURVE_SECONDS", 0.1)
+
+
+def an_env(seed: int = 5) -> VectorEnv:
+    return VectorEnv(GO1, VELOCITY, num_envs=NUM_ENVS, randomization=preset("default"), seed=seed, num_threads=1)
+
+
+def a_training(file, num_iterations: int, should_stop=lambda: False) -> Training:
+    env = an_env()
+    kwargs = {"layout": Layout.of(env.terms, privileged=False), "hidden": (16, 16)}
+    ppo = PPO(ActorCritic, Sb3VecEnv(env), seed=5, policy_kwargs=kwargs)
+    return Training(ppo, num_iterations * ITERATION, file, num_threads=1, curve_points=1, should_stop=should_stop)
+
+
+def a_distillation(file, num_iterations: int, should_stop=lambda: False) -> Distillation:
+    env = an_env()
+    torch.manual_seed(5)
+    card = SkillCard(
+        robot="go1",
+        task="velocity",
+        privileged=True,
+        history=1,
+        frame_width=env.width,
+        hidden=(16,),
+        num_joints=GO1.num_joints,
+    )
+    teacher = Skill(card, env.terms).requires_grad_(False)
+    seen = {"privileged": False, "history": HISTORY, "frame_width": env.actor_width}
+    student = Skill(SkillCard(**{**vars(card), **seen}), env.terms)
+    return Distillation(teacher, student, env, num_iterations * ITERATION, file, seed=5, should_stop=should_stop)
+
+
+def stops_after(num_asks: int):
+    """A `should_stop` that says so from its n-th question on."""
+    asked = iter(range(10_000))
+    return lambda: next(asked) >= num_asks
+
+
+def run_until_stopped(run) -> None:
+    with pytest.raises(StoppedError):
+        run.run()
+
+
+def everything(run) -> dict[str, torch.Tensor]:
+    """What `save` writes: weights, moments, generators, environment, physics."""
+    run.save()
+    return checkpoint.load(run.file)[0]
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert different == []
+
+
+@pytest.fixture(scope="module")
+def straight_training(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policies.training, "CURVE_EPISODES", 2)
+        patch.setattr(policies.training, "CURVE_SECONDS", 0.1)
+        run = a_training(tmp_path_factory.mktemp("straight") / "run.safetensors", 4)
+        run.run()
+        return everything(run), run
+
+
+@pytest.mark.parametrize("num_asks", [0, 1, 4], ids=["before the first step", "there, while saving", "half-way"])
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path, straight_training, num_asks):
+    tensors, straight = straight_training
+    file = tmp_path / "run.safetensors"
+    run_until_stopped(a_training(file, 4, stops_after(num_asks)))
+    assert checkpoint.load(file)[1]["env_steps"] == (0 if num_asks < 2 else 2 * ITERATION)
+    resumed = a_training(file, 4)
+    resumed.run()
+    assert_equal(everything(resumed), tensors)
+    assert resumed.ppo.num_timesteps == straight.ppo.num_timesteps == 4 * ITERATION
+    assert resumed.ppo.adaptive_rate == straight.ppo.adaptive_rate
+    scores = [[(point.env_steps, point.episode_scores) for point in run.curve] for run in (resumed, straight)]
+    assert scores[0] == scores[1]
+
+
+def test_the_curve_has_a_point_at_the_start_in_between_and_at_the_end(straight_training):
+    _, straight = straight_training
+    assert [point.env_steps for point in straight.curve] == [0, 2 * ITERATION, 4 * ITERATION]
+    assert all(len(point.episode_scores) == 2 for point in straight.curve)
+    assert straight.curve[0].seconds < straight.curve[-1].seconds
+    assert straight.learning_seconds < straight.seconds
+
+
+def test_a_finished_training_is_not_trained_again(tmp_path, straight_training):
+    tensors, straight = straight_training
+    straight.save()
+    again = a_training(tmp_path / "run.safetensors", 4)
+    again.file = straight.file
+    again.run()
+    assert_equal(everything(again), tensors)
+
+
+def test_progress_is_told_between_rollouts(tmp_path):
+    told = []
+    run = a_training(tmp_path / "run.safetensors", 2)
+    run.report = lambda fraction, **metrics: told.append((fraction, set(metrics)))
+    run.run()
+    assert [fraction for fraction, _ in told] == [0.0, 0.5]
+    assert told[0][1] >= {"steps_per_s", "score", "env_steps"}
+
+
+def test_a_training_that_was_killed_while_saving_keeps_its_last_checkpoint(tmp_path):
+    file = tmp_path / "run.safetensors"
+    run_until_stopped(a_training(file, 4, stops_after(4)))
+    whole = file.read_bytes()
+    (tmp_path / f".{file.name}.1").write_bytes(whole[: len(whole) // 2])  # what a kill leaves behind
+    resumed = a_training(file, 4)
+    resumed.restore()
+    assert resumed.ppo.num_timesteps == 2 * ITERATION
+
+
+def test_a_damaged_checkpoint_says_what_to_do(tmp_path):
+    file = tmp_path / "run.safetensors"
+    file.write_bytes(b"half a check")
+    with pytest.raises(ValueError, match=r"run\.safetensors is damaged .* delete it to start that stage anew"):
+        a_training(file, 4).run()
+
+
+def test_a_stopped_distillation_goes_on_as_if_it_had_not_been(tmp_path):
+    straight = a_distillation(tmp_path / "straight.safetensors", 4)
+    straight.run()
+    file = tmp_path / "run.safetensors"
+    # It asks twice an iteration: when to save, and whether to go on.
+    run_until_stopped(a_distillation(file, 4, stops_after(3)))
+    assert checkpoint.load(file)[1]["env_steps"] == 2 * ITERATION
+    resumed = a_distillation(file, 4)
+    resumed.run()
+    assert_equal(everything(resumed), everything(straight))
+    assert resumed.losses == straight.losses
+    assert [point["env_steps"] for point in straight.losses] == [ITERATION * i for i in (1, 2, 3, 4)]
+
+
+def test_a_student_comes_closer_to_its_teacher(tmp_path):
+    run = a_distillation(tmp_path / "run.safetensors", 16)
+    run.run()
+    assert run.losses[-1]["loss"] < 0.7 * run.losses[0]["loss"]
+
+
+def test_distilling_leaves_the_teacher_and_the_global_generator_alone(tmp_path):
+    run = a_distillation(tmp_path / "run.safetensors", 1)
+    before, state = {name: value.clone() for name, value in run.teacher.state_dict().items()}, torch.get_rng_state()
+    run.run()
+    assert_equal(run.teacher.state_dict(), before)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_students_normalizer_sees_each_frame_once(tmp_path):
+    run = a_distillation(tmp_path / "run.safetensors", 2)
+    run.run()
+    assert run.student.normalizer.count == 2 * ITERATION
