@@ -61,13 +61,14 @@ class Distillation:
             self._learn(*self._rollout())
             self.seconds += time.perf_counter() - begun
             self.losses.append({"env_steps": self.env_steps, "loss": self.loss})
-            if time.perf_counter() - saved > CHECKPOINT_SECONDS or self.should_stop():
+            stop = self.should_stop()  # asked once: the answer may change, and who stops must have saved
+            if time.perf_counter() - saved > CHECKPOINT_SECONDS or stop:
                 self.save()
                 saved = time.perf_counter()
             self.report(
                 min(1.0, self.env_steps / self.steps), steps_per_s=self.env_steps / self.seconds, loss=self.loss
             )
-            if self.should_stop():
+            if stop:
                 raise StoppedError
 
     @torch.no_grad()

@@ -162,7 +162,8 @@ class _Watcher(BaseCallback):
         run = self.run
         self._count_time()
         run._evaluate_if_due()
-        if time.perf_counter() - self.saved_at > CHECKPOINT_SECONDS or run.should_stop():
+        stop = run.should_stop()  # asked once: the answer may change, and who stops must have saved
+        if time.perf_counter() - self.saved_at > CHECKPOINT_SECONDS or stop:
             run.save()
             self.saved_at = time.perf_counter()
         run.report(
@@ -172,7 +173,7 @@ class _Watcher(BaseCallback):
             env_steps=run.ppo.num_timesteps,
         )
         self.resumed_at = time.perf_counter()
-        if run.should_stop():
+        if stop:
             raise StoppedError
 
     def _on_training_end(self) -> None:

@@ -49,7 +49,8 @@ class Sb3VecEnv(VecEnv):
         """Nothing to release: worlds are memory."""
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        return [getattr(self.env, attr_name)] * len(list(self._get_indices(indices)))
+        value = None if attr_name == "render_mode" else getattr(self.env, attr_name)  # SB3 asks: worlds are not drawn
+        return [value] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         raise AttributeError(f"worlds share their attributes: set {attr_name!r} on the VectorEnv itself")

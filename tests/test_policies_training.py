@@ -61,7 +61,7 @@ def a_distillation(file, num_iterations: int, should_stop=lambda: False) -> Dist
 
 
 def stops_after(num_asks: int):
-    """A `should_stop` that says so from its n-th question on."""
+    """A `should_stop` that says no `num_asks` times, once an iteration."""
     asked = iter(range(10_000))
     return lambda: next(asked) >= num_asks
 
@@ -93,12 +93,12 @@ def straight_training(tmp_path_factory):
         return everything(run), run
 
 
-@pytest.mark.parametrize("num_asks", [0, 1, 4], ids=["before the first step", "there, while saving", "half-way"])
+@pytest.mark.parametrize("num_asks", [0, 2], ids=["before the first step", "half-way"])
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path, straight_training, num_asks):
     tensors, straight = straight_training
     file = tmp_path / "run.safetensors"
     run_until_stopped(a_training(file, 4, stops_after(num_asks)))
-    assert checkpoint.load(file)[1]["env_steps"] == (0 if num_asks < 2 else 2 * ITERATION)
+    assert checkpoint.load(file)[1]["env_steps"] == num_asks * ITERATION
     resumed = a_training(file, 4)
     resumed.run()
     assert_equal(everything(resumed), tensors)
@@ -136,7 +136,7 @@ def test_progress_is_told_between_rollouts(tmp_path):
 
 def test_a_training_that_was_killed_while_saving_keeps_its_last_checkpoint(tmp_path):
     file = tmp_path / "run.safetensors"
-    run_until_stopped(a_training(file, 4, stops_after(4)))
+    run_until_stopped(a_training(file, 4, stops_after(2)))
     whole = file.read_bytes()
     (tmp_path / f".{file.name}.1").write_bytes(whole[: len(whole) // 2])  # what a kill leaves behind
     resumed = a_training(file, 4)
@@ -155,8 +155,7 @@ def test_a_stopped_distillation_goes_on_as_if_it_had_not_been(tmp_path):
     straight = a_distillation(tmp_path / "straight.safetensors", 4)
     straight.run()
     file = tmp_path / "run.safetensors"
-    # It asks twice an iteration: when to save, and whether to go on.
-    run_until_stopped(a_distillation(file, 4, stops_after(3)))
+    run_until_stopped(a_distillation(file, 4, stops_after(1)))
     assert checkpoint.load(file)[1]["env_steps"] == 2 * ITERATION
     resumed = a_distillation(file, 4)
     resumed.run()

@@ -1,0 +1,1 @@
+"""Reports: results explained in one HTML file, with plots and videos inside."""
