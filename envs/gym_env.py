@@ -317,7 +317,7 @@ def _as_action(action: Floats, space: spaces.Space[Any]) -> torch.Tensor:
     given = np.asarray(action, dtype=np.float32)
     if given.shape != space.shape:
         raise ValueError(f"action must have shape {space.shape}, one dimensionless number a joint; got {given.shape}")
-    return torch.from_numpy(given)
+    return torch.tensor(given)
 
 
 def _measurable(worlds: VectorEnv, observation: torch.Tensor) -> Floats:

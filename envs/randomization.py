@@ -5,14 +5,17 @@ never compounds with the last one. What a teacher sees of them is `Randomizer.hi
 −1..1 over the default ranges, whatever the ranges of the run.
 """
 
+import json
 import math
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 
 from envs.physics.interface import Physics
 from robots.joint_space import JointSpace
 from robots.model import foot_geom_ids, joint_dof_indices
+from robots.records import decode
 from robots.spec import RobotSpec
 
 Range = tuple[float, float]
@@ -89,14 +92,17 @@ PRESETS = {
 
 
 def preset(name: str) -> Randomization:
-    """The randomization called `name`.
+    """The randomization called `name`, or in the JSON file of that name.
 
     Raises:
-        LookupError: there is none of that name.
+        LookupError: there is neither.
+        ValueError: the file has an unknown or mistyped key.
     """
-    if name not in PRESETS:
-        raise LookupError(f"no randomization named {name!r}; there are {', '.join(PRESETS)}")
-    return PRESETS[name]
+    if name in PRESETS:
+        return PRESETS[name]
+    if Path(name).is_file():
+        return decode(Randomization, json.loads(Path(name).read_text()), where=name)
+    raise LookupError(f"no randomization named {name!r}; there are {', '.join(PRESETS)}, and JSON files of ranges")
 
 
 def delay_range(randomization: Randomization, spec: RobotSpec) -> Range:

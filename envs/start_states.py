@@ -4,6 +4,8 @@ Whole state rows are kept, time and delay buffers included, since writing parts 
 actuator delay.
 """
 
+import math
+
 import mujoco
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ from robots.spec import RobotSpec
 
 POOL = 64
 """Start states kept."""
-SETTLE_SECONDS = 0.5
+SETTLE_TIME = 2.93
+"""Of a fall onto the feet, in units of T: 0.5 s on a go1, and the same motion on every similar robot."""
 JOINT_SPREAD = 0.1
 """Largest offset of a joint from the nominal pose before settling [rad]."""
 
@@ -29,5 +32,6 @@ def settled_rows(model: mujoco.MjModel, spec: RobotSpec, generator: torch.Genera
     offsets = (2.0 * torch.rand(POOL, spec.num_joints, generator=generator) - 1.0) * JOINT_SPREAD
     physics.qpos[:, indices] += offsets
     physics.qpos[:, 2] += 0.02 * spec.length
-    physics.step(round(SETTLE_SECONDS / spec.physics_dt))
+    time = math.sqrt(spec.length / float(np.linalg.norm(model.opt.gravity)))
+    physics.step(round(SETTLE_TIME * time / spec.physics_dt))
     return physics.state.clone()

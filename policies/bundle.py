@@ -81,7 +81,10 @@ def read(path: Path) -> Bundle:
     _verify(path, members, manifest_data)
     if _pack(members, manifest_data) != data:
         raise BundleError(f"{path}: its bytes are not those that its members give; the file was changed or damaged")
-    return _from_members(members, hashlib.sha256(manifest_data).hexdigest())
+    try:
+        return _from_members(members, hashlib.sha256(manifest_data).hexdigest())
+    except Exception as error:  # whole, but of other software: each member's reader has errors of its own
+        raise BundleError(f"{path}: {error}") from error
 
 
 def _members(bundle: Bundle) -> dict[str, bytes]:

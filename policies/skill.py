@@ -5,7 +5,7 @@ robot's units; `on_robot` moves them to another robot by swapping the constants 
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from envs.observations import Term
+from envs.randomization import Randomization
 from envs.vector_env import VectorEnv
 from policies import checkpoint
 from policies.networks import ActorCritic, perceptron
@@ -30,6 +31,7 @@ class SkillCard:
     """What a skill is, beside its weights."""
 
     robot: str
+    """What `robots.get` finds it by: a zoo name, `menagerie:NAME`, a folder."""
     task: str
     privileged: bool
     """Whether it reads what hardware cannot measure."""
@@ -39,6 +41,8 @@ class SkillCard:
     """Leading channels of an observation row that make a frame."""
     hidden: tuple[int, ...]
     num_joints: int
+    randomization: Randomization = field(default_factory=Randomization)
+    """What it was trained under."""
     env_steps: int = 0
     """Environment steps it took to learn, its teachers' not counted."""
 
@@ -144,17 +148,25 @@ def terms_of(robot: str, task: str) -> tuple[Term, ...]:
     return actor_terms(space, spec.default_positions) + privileged_terms(space, len(spec.feet), len(PARAMETERS))
 
 
-def skill_of(policy: ActorCritic, env: VectorEnv, *, env_steps: int) -> Skill:
-    """The acting half of a trained actor-critic."""
+def skill_of(policy: ActorCritic, env: VectorEnv, *, robot: str, env_steps: int) -> Skill:
+    """The acting half of a trained actor-critic.
+
+    Args:
+        policy: Trained on `env`.
+        env: Whose observation terms the skill reads.
+        robot: What `robots.get` finds the robot by.
+        env_steps: It took to learn.
+    """
     width = policy.layout.actor_width
     card = SkillCard(
-        robot=env.spec.name,
+        robot=robot,
         task=env.task.name,
         privileged=width > env.actor_width,
         history=1,
         frame_width=width,
         hidden=policy.hidden,
         num_joints=env.spec.num_joints,
+        randomization=env.randomization,
         env_steps=env_steps,
     )
     with torch.random.fork_rng(devices=[]):  # as in `load_skill`

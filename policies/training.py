@@ -10,7 +10,7 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 from policies import checkpoint
-from policies.evaluation import evaluate
+from policies.evaluation import Actor, Evaluation, evaluate
 from policies.ppo import PPO
 from policies.vec_env import Sb3VecEnv
 
@@ -132,21 +132,28 @@ class Training:
         if last >= 0 and done // interval == last // interval and not (final and last < done):
             return
         started = time.perf_counter()
-        score, episode_scores = self._evaluate()
+        evaluation = self.evaluate(lambda observation: self.ppo.policy._predict(observation, deterministic=True))
         self.seconds += time.perf_counter() - started
-        self.curve.append(CurvePoint(env_steps=done, seconds=self.seconds, score=score, episode_scores=episode_scores))
+        self.curve.append(
+            CurvePoint(
+                env_steps=done,
+                seconds=self.seconds,
+                score=evaluation.score,
+                episode_scores=evaluation.episode_scores,
+            )
+        )
 
-    def _evaluate(self) -> tuple[float, tuple[float, ...]]:
-        env, policy = self.env.env, self.ppo.policy
-        evaluation = evaluate(
+    def evaluate(self, actor: Actor) -> Evaluation:
+        """Any actor over the short episodes behind the points of the curve."""
+        env = self.env.env
+        return evaluate(
             env.spec,
             env.task,
-            lambda observation: policy._predict(observation, deterministic=True),
+            actor,
             episodes=CURVE_EPISODES,
             seconds=CURVE_SECONDS,
             num_threads=self.num_threads,
         )
-        return evaluation.score, evaluation.episode_scores
 
 
 class _Watcher(BaseCallback):

@@ -8,6 +8,7 @@ import argparse
 import ast
 import dataclasses
 import inspect
+import os
 import sys
 import traceback
 import types
@@ -30,6 +31,9 @@ def main(argv: list[str] | None = None) -> int:
         _check_writable(json_file)
         result = _call(name, given)
         code = _code(name, result)
+    except BrokenPipeError:  # whoever read our output has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
     except (Exception, KeyboardInterrupt) as raised:
         error, result = raised, getattr(raised, "result", None)
         code = _explain(name, raised, debug)

@@ -1,7 +1,7 @@
 """PPO: advantages, time limits, ownership of randomness, and that it learns."""
 
 import random
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import gymnasium
 import numpy as np
@@ -46,6 +46,28 @@ class Follow(DummyVecEnv):
         return 2.0 * torch.rand(self.num_envs, 1, generator=self.generator) - 1.0
 
 
+class _Immediately:
+    """A pool that runs a job when it is handed in."""
+
+    def __init__(self, workers: int) -> None: ...
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None: ...
+
+    def submit(self, function, *arguments):
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch):
+    """Networks this small spend most of their time handing the interpreter from thread to thread."""
+    monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", _Immediately)
+
+
 def a_learner(env=None, seed=0, **arguments) -> PPO:
     return PPO(ActorCritic, env or Follow(), seed=seed, policy_kwargs={"hidden": HIDDEN}, **arguments)
 
@@ -76,9 +98,10 @@ def test_advantages_of_three_steps_of_one_episode():
 
 
 def test_nothing_flows_back_over_the_end_of_an_episode():
-    buffer = a_buffer(rewards=[1.0, 2.0, 3.0], values=[4.0, 3.0, 2.0, 1.0], ended=[0.0, 1.0, 0.0])
-    # A₂ = 1.5;  A₁ = δ₁ = 2 − 3 = −1 (no V', no A₂);  A₀ = −1.5 + 0.25·(−1) = −1.75
-    assert buffer.advantages[:, 0].tolist() == [-1.75, -1.0, 1.5]
+    # The second step is a fall, the third hits the time limit: its reward 3 has γV(final) = 0.5·8 added already.
+    buffer = a_buffer(rewards=[1.0, 2.0, 3.0 + 4.0], values=[4.0, 3.0, 2.0, 1.0], ended=[0.0, 1.0, 1.0])
+    # A₂ = 7 − 2 = 5 (not the next episode's V = 1);  A₁ = 2 − 3 = −1 (no V, no A₂);  A₀ = −1.5 + 0.25·(−1) = −1.75
+    assert buffer.advantages[:, 0].tolist() == [-1.75, -1.0, 5.0]
 
 
 def test_a_time_limit_is_worth_the_value_of_what_it_cut_off():
@@ -106,29 +129,14 @@ def test_a_rollout_marks_time_limits_as_ends_and_keeps_their_value():
     assert buffer.advantages[3].mean().item() == pytest.approx(rewards[3] - 4.0)
 
 
-class _Immediately:
-    """A pool that runs a job when it is handed in."""
-
-    def __init__(self, workers: int) -> None: ...
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_) -> None: ...
-
-    def submit(self, function, *arguments):
-        future = Future()
-        future.set_result(function(*arguments))
-        return future
-
-
 def test_two_threads_give_the_numbers_of_one(monkeypatch):
-    threaded = weights(iterations(a_learner(), 4))
-    monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", _Immediately)
-    assert torch.equal(threaded, weights(iterations(a_learner(), 4)))
+    alone = weights(iterations(a_learner(), 2))
+    monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", ThreadPoolExecutor)
+    assert torch.equal(weights(iterations(a_learner(), 2)), alone)
 
 
 def test_an_error_on_the_critics_thread_is_raised(monkeypatch):
+    monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", ThreadPoolExecutor)
     ppo = a_learner()
     monkeypatch.setattr(ppo, "_train_critic", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -143,12 +151,12 @@ def test_equal_seeds_give_equal_weights_and_others_do_not():
 
 def test_training_leaves_global_generators_alone():
     torch.manual_seed(1)
-    np.random.seed(1)  # noqa: NPY002  (the global generator is what is watched)
+    np.random.seed(1)
     random.seed(1)
-    before = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state(), random.getstate()
     iterations(a_learner(), 2)
     assert torch.equal(before[0], torch.get_rng_state())
-    assert np.array_equal(before[1][1], np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before[1][1], np.random.get_state()[1])
     assert before[2] == random.getstate()
 
 
@@ -224,7 +232,7 @@ def test_probabilities_are_those_of_a_diagonal_gaussian():
     space = spaces.Box(-1.0, 1.0, (3,)), spaces.Box(-1.0, 1.0, (2,))
     policy = ActorCritic(*space, lambda _: 1e-3, hidden=HIDDEN, initial_std=0.5)
     mean = torch.tensor([[0.0, 1.0]])
-    # Each dimension: −½(x/σ)² − log σ − ½ log 2π = −½·(0.5/0.5)² + 0.69315 − 0.91894 = −0.72579 and, at the mean, −0.22579
+    # −½(x/σ)² − log σ − ½ log 2π = −½·(0.5/0.5)² + 0.69315 − 0.91894 = −0.72579, and at the mean −0.22579
     assert policy.log_prob(torch.tensor([[0.5, 1.0]]), mean).item() == pytest.approx(-0.72579 - 0.22579, abs=1e-4)
     _, _, entropy = policy.evaluate_actions(torch.zeros(1, 3), mean)
     assert entropy.item() == pytest.approx(2 * (0.5 * np.log(2 * np.pi * np.e) + np.log(0.5)), abs=1e-5)

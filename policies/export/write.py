@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from envs.randomization import delay_range, preset
+from envs.observations import privileged_terms
+from envs.randomization import PARAMETERS, delay_range
 from envs.task import TaskSpec
 from envs.vector_env import VectorEnv
 from policies import bundle
@@ -23,32 +24,27 @@ RECORDED_WORLDS, RECORDED_STEPS, KEPT_EVERY = 64, 100, 5
 """Observations for the gate come from randomized worlds that the skill itself drives."""
 
 
-def contract_of(
-    skill: Skill, spec: RobotSpec, task: TaskSpec, *, randomization: str, provenance: dict[str, Any]
-) -> PolicyContract:
-    """The contract of a skill on the robot it drives."""
+def contract_of(skill: Skill, spec: RobotSpec, task: TaskSpec, *, provenance: dict[str, Any]) -> PolicyContract:
+    """The contract of a skill on the robot it drives; a privileged skill's names what no hardware measures."""
     space = joint_space(spec)
-    contract = contract_for(
+    privileged = privileged_terms(space, len(spec.feet), len(PARAMETERS)) if skill.card.privileged else ()
+    return contract_for(
         spec,
         space,
         task=task.name,
         command_high=task.command_high,
-        delay_range=delay_range(preset(randomization), spec),
+        delay_range=delay_range(skill.card.randomization, spec),
+        extra_terms=privileged,
         history=skill.card.history,
         provenance=provenance,
     )
-    if skill.card.privileged:
-        raise gate.GateError(
-            "this policy is a privileged teacher: it reads what no hardware measures; "
-            "distill it into a student first: sim2real distill RUN --student proprio"
-        )
-    return contract
 
 
 @torch.no_grad()
 def record_observations(skill: Skill, spec: RobotSpec, task: TaskSpec, *, seed: int = 0) -> NDArray[np.float32]:
     """Raw stacked observations, (n, history·frame_width), of the skill driving randomized robots."""
-    env = VectorEnv(spec, task, num_envs=RECORDED_WORLDS, randomization=preset("default"), seed=seed, num_threads=1)
+    randomization = skill.card.randomization
+    env = VectorEnv(spec, task, num_envs=RECORDED_WORLDS, randomization=randomization, seed=seed, num_threads=1)
     stack, kept = FrameStack(skill.card.history), []
     observation, started = env.observe(env.world(env.episode.action)), None
     for index in range(RECORDED_STEPS):
@@ -61,14 +57,28 @@ def record_observations(skill: Skill, spec: RobotSpec, task: TaskSpec, *, seed: 
 
 
 def write_bundle(
-    path: Path, skill: Skill, spec: RobotSpec, task: TaskSpec, *, scores: dict[str, Any], provenance: dict[str, Any]
+    path: Path,
+    skill: Skill,
+    spec: RobotSpec,
+    task: TaskSpec,
+    *,
+    scores: dict[str, Any],
+    provenance: dict[str, Any],
 ) -> gate.Parity:
     """Write `path` where torch, ONNX Runtime and numpy agree on recorded observations.
+
+    Args:
+        path: The bundle.
+        skill: What to freeze.
+        spec: The robot it drives.
+        task: What it does.
+        scores: Its evaluation, to be carried along.
+        provenance: Where it comes from.
 
     Raises:
         GateError: they do not, or the skill reads what no hardware measures; nothing is written.
     """
-    contract = contract_of(skill, spec, task, randomization="default", provenance=provenance)
+    contract = contract_of(skill, spec, task, provenance=provenance)
     weights = skill.export_weights()
     onnx = to_onnx(contract, weights)
     parity = gate.check(contract, skill, onnx, record_observations(skill, spec, task))

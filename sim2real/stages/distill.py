@@ -6,7 +6,6 @@ import torch
 
 import envs.tasks
 import robots
-from envs.randomization import preset
 from envs.vector_env import VectorEnv
 from policies.distillation import Distillation
 from policies.evaluation import evaluate
@@ -25,9 +24,19 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
     """Teach a student; see `sim2real.commands.Distill`."""
     one_torch_thread()
     teacher = load_skill(stage.input() / SKILL)
+    if teacher.card.history > 1:
+        raise ValueError(
+            f"a teacher acts on the newest frame alone, this skill reads a history of {teacher.card.history} frames: "
+            "name the teacher that it was distilled from"
+        )
     spec, task = robots.get(teacher.card.robot), envs.tasks.get(teacher.card.task)
     env = VectorEnv(
-        spec, task, num_envs=NUM_ENVS, randomization=preset("default"), seed=command.seed, num_threads=stage.cpus
+        spec,
+        task,
+        num_envs=NUM_ENVS,
+        randomization=teacher.card.randomization,
+        seed=command.seed,
+        num_threads=stage.cpus,
     )
     distillation = Distillation(
         teacher,
@@ -69,6 +78,7 @@ def _fresh_student(command: Distill, teacher: Skill, env: VectorEnv) -> Skill:
         frame_width=env.actor_width,
         hidden=HIDDEN,
         num_joints=env.spec.num_joints,
+        randomization=env.randomization,
         env_steps=command.steps,
     )
     with torch.random.fork_rng(devices=[]):

@@ -27,10 +27,10 @@ def parent_scores(stage: Stage) -> dict[str, Any]:
     return {field.name: result[field.name] for field in fields(Evaluation) if field.name in result}
 
 
-def finish(training: Training, stage: Stage, spec: RobotSpec, task: TaskSpec) -> dict[str, Any]:
+def finish(training: Training, stage: Stage, robot: str, spec: RobotSpec, task: TaskSpec) -> dict[str, Any]:
     """Write a trained policy's files and give what is to be known of it."""
     policy, env = training.ppo.policy, training.env.env
-    skill = skill_of(policy, env, env_steps=training.ppo.num_timesteps)
+    skill = skill_of(policy, env, robot=robot, env_steps=training.ppo.num_timesteps)
     evaluation = evaluate(spec, task, skill.player(), num_threads=stage.cpus)
     skill.save(stage.out / SKILL)
     checkpoint.save(

@@ -43,5 +43,5 @@ def train(command: Train, stage: Stage) -> dict[str, Any]:
     except StoppedError:
         return {}
     return {"robot": command.robot, "task": task.name, "privileged": command.privileged} | finish(
-        training, stage, spec, task
+        training, stage, command.robot, spec, task
     )

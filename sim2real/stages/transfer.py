@@ -1,25 +1,25 @@
 """Hand a skill to another robot: zero-shot probe, the strategy, a control from scratch at equal budget, a verdict."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 import envs.tasks
 import robots
-from envs.randomization import preset
+from envs.randomization import Randomization
 from envs.task import TaskSpec
 from envs.vector_env import VectorEnv
 from policies.evaluation import Evaluation, evaluate, standing_still
 from policies.skill import load_skill, skill_of
 from policies.threads import one_torch_thread
-from policies.training import StoppedError, Training
+from policies.training import CurvePoint, StoppedError, Training
 from policies.vec_env import Sb3VecEnv
 from robots.spec import RobotSpec
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Transfer
 from sim2real.stages.results import POLICY, SKILL, finish
-from sim2real.statistics import Curve, TransferMeasures, learned_threshold, transfer_measures
+from sim2real.statistics import Curve, learned_threshold, transfer_measures
 from sim2real.transfer import strategies
 from sim2real.transfer.strategy import Source, Strategy
 from sim2real.verdict import RULE, judge
@@ -47,84 +47,103 @@ def transfer(command: Transfer, stage: Stage) -> dict[str, Any]:
             f"{stage.input()} holds no {POLICY}: transfer starts from a result of train or transfer, "
             "whose critic is needed; name the teacher instead of its student"
         )
-    source = Source.load(stage.input() / POLICY)
     spec, task = robots.get(command.to), envs.tasks.get(command.task or card.task)
+    trial = _Trial(command, stage, Source.load(stage.input() / POLICY), spec, task, card.randomization)
     head = {"source_robot": card.robot, "robot": command.to, "task": task.name, "strategy": command.strategy}
-    if not source.fits(_environment(spec, task, command.seed, stage)):
+    if not trial.source.fits(trial.environment()):
         reason = (
             f"{card.robot} drives {card.num_joints} joints with {card.frame_width} inputs, {command.to} has "
             f"{spec.num_joints} joints: a plain network cannot follow; choose a robot with as many joints"
         )
         return head | dict.fromkeys(MEASURED) | {"refused": True, "reason": reason, "seconds": 0.0}
     try:
-        return head | _transfer(command, stage, source, spec, task)
+        return head | trial.run()
     except StoppedError:
         return {}
 
 
-def _transfer(command: Transfer, stage: Stage, source: Source, spec: RobotSpec, task: TaskSpec) -> dict[str, Any]:
-    strategy = strategies.get(command.strategy)
-    arm = _training(strategy, 0.0, command, stage, source, spec, task)
-    probe = _probe(arm, stage, spec, task)
-    no_op = evaluate(spec, task, standing_still(spec), num_threads=stage.cpus)
-    if strategy.trains:
-        arm.run()
-    control = _training(strategies.get(CONTROL), 0.5, command, stage, source, spec, task)
-    control.run()
-    scratch = _probe(control, stage, spec, task)
-    result = finish(arm, stage, spec, task)
-    curve = result.pop("curve") or _flat(probe, command.budget)
-    control_curve = [asdict(point) for point in control.curve]
-    threshold = learned_threshold(max(result["score"], scratch.score), no_op.score)
-    measures = transfer_measures(
-        Curve.of(curve), Curve.of(control_curve), threshold=threshold, rng=np.random.default_rng(command.seed)
-    )
-    return (
-        result
-        | {
-            "zero_shot": probe.score,
-            "zero_shot_ci": probe.score_ci,
-            "scratch_score": scratch.score,
-            "curves": {"transfer": curve, "scratch": control_curve},
-            "scratch_seconds": control.seconds,
-            "refused": False,
-        }
-        | _judged(measures)
-    )
+@dataclass(frozen=True)
+class _Trial:
+    """Two arms on one target: the strategy and its control, with equal budgets, seeds and episodes."""
+
+    command: Transfer
+    stage: Stage
+    source: Source
+    spec: RobotSpec
+    task: TaskSpec
+    randomization: Randomization
+
+    def run(self) -> dict[str, Any]:
+        """Run both arms and judge them."""
+        strategy = strategies.get(self.command.strategy)
+        arm = self.training(strategy, begin=0.0)
+        probe = self.score(arm)
+        if strategy.trains:
+            arm.run()
+        else:
+            arm.curve = _level(arm, self.command.budget)
+        control = self.training(strategies.get(CONTROL), begin=0.5)
+        control.run()
+        scratch = self.score(control)
+        result = finish(arm, self.stage, self.command.to, self.spec, self.task)
+        curves = {"transfer": result.pop("curve"), "scratch": [asdict(point) for point in control.curve]}
+        return (
+            result
+            | {
+                "zero_shot": probe.score,
+                "zero_shot_ci": probe.score_ci,
+                "scratch_score": scratch.score,
+                "scratch_score_ci": scratch.score_ci,
+                "curves": curves,
+                "scratch_seconds": control.seconds,
+                "refused": False,
+            }
+            | self.judged(arm, control)
+        )
+
+    def environment(self) -> Sb3VecEnv:
+        """The target in training, as the source was trained."""
+        env = VectorEnv(
+            self.spec,
+            self.task,
+            num_envs=NUM_ENVS,
+            randomization=self.randomization,
+            seed=self.command.seed,
+            num_threads=self.stage.cpus,
+        )
+        return Sb3VecEnv(env)
+
+    def training(self, strategy: Strategy, *, begin: float) -> Training:
+        """An arm whose progress counts from `begin`, 0 or 0.5, of the stage."""
+        return Training(
+            strategy.learner(self.source, self.environment(), self.command.budget, self.command.seed),
+            self.command.budget,
+            self.stage.checkpoint / f"{strategy.name}.safetensors",
+            num_threads=self.stage.cpus,
+            report=lambda fraction, **metrics: self.stage.report(begin + fraction / 2.0, arm=strategy.name, **metrics),
+            should_stop=self.stage.should_stop,
+        )
+
+    def score(self, arm: Training) -> Evaluation:
+        """The arm's policy as it is now, on all fixed episodes."""
+        skill = skill_of(arm.ppo.policy, arm.env.env, robot=self.command.to, env_steps=arm.ppo.num_timesteps)
+        return evaluate(self.spec, self.task, skill.player(), num_threads=self.stage.cpus)
+
+    def judged(self, arm: Training, control: Training) -> dict[str, Any]:
+        """Measures and verdict, all from the short episodes of the learning curves."""
+        curves = [[asdict(point) for point in training.curve] for training in (arm, control)]
+        no_op = control.evaluate(standing_still(self.spec)).score
+        threshold = learned_threshold(max(points[-1]["score"] for points in curves), no_op)
+        rng = np.random.default_rng(self.command.seed)
+        measures = transfer_measures(Curve.of(curves[0]), Curve.of(curves[1]), threshold=threshold, rng=rng)
+        verdict = judge(measures)
+        return {"verdict": verdict.word, "reason": verdict.reason, "rule": RULE} | measures.as_result()
 
 
-def _judged(measures: TransferMeasures) -> dict[str, Any]:
-    verdict = judge(measures)
-    return {"verdict": verdict.word, "reason": verdict.reason, "rule": RULE} | measures.as_result()
-
-
-def _environment(spec: RobotSpec, task: TaskSpec, seed: int, stage: Stage) -> Sb3VecEnv:
-    return Sb3VecEnv(
-        VectorEnv(spec, task, num_envs=NUM_ENVS, randomization=preset("default"), seed=seed, num_threads=stage.cpus)
-    )
-
-
-def _training(
-    strategy: Strategy, begin: float, command: Transfer, stage: Stage, source: Source, spec: RobotSpec, task: TaskSpec
-) -> Training:
-    """An arm whose progress counts from `begin`, 0 or 0.5, of the stage."""
-    env = _environment(spec, task, command.seed, stage)
-    return Training(
-        strategy.learner(source, env, command.budget, command.seed),
-        command.budget,
-        stage.checkpoint / f"{strategy.name}.safetensors",
-        num_threads=stage.cpus,
-        report=lambda fraction, **metrics: stage.report(begin + fraction / 2.0, arm=strategy.name, **metrics),
-        should_stop=stage.should_stop,
-    )
-
-
-def _probe(arm: Training, stage: Stage, spec: RobotSpec, task: TaskSpec) -> Evaluation:
-    """The arm's policy as it is now, on all fixed episodes."""
-    skill = skill_of(arm.ppo.policy, arm.env.env, env_steps=arm.ppo.num_timesteps)
-    return evaluate(spec, task, skill.player(), num_threads=stage.cpus)
-
-
-def _flat(probe: Evaluation, budget: int) -> list[dict[str, Any]]:
+def _level(arm: Training, budget: int) -> list[CurvePoint]:
     """The curve of a skill that is not trained."""
-    return [{"env_steps": steps, "score": probe.score, "episode_scores": ()} for steps in (0, budget)]
+    measured = arm.evaluate(lambda observation: arm.ppo.policy._predict(observation, deterministic=True))
+    return [
+        CurvePoint(env_steps=steps, seconds=0.0, score=measured.score, episode_scores=measured.episode_scores)
+        for steps in (0, budget)
+    ]

@@ -1,0 +1,121 @@
+"""The episode runner: what counts, what a fall costs, and that it repeats."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from test_policies_skill import a_skill
+
+import envs.tasks
+import robots
+from policies.evaluation import evaluate, run_episodes, standing_still
+from policies.threads import one_torch_thread
+
+one_torch_thread()
+GO1, VELOCITY = robots.get("go1"), envs.tasks.get("velocity")
+
+
+class Scripted:
+    """A scoring environment of two worlds and four ticks; the second world falls in the third and starts again."""
+
+    num_envs = 2
+    space = SimpleNamespace(mass=2.0, gravity=10.0, speed=1.0)
+    task = SimpleNamespace(
+        score=lambda world, space: torch.ones(2), yaw_score=lambda world, space: torch.full((2,), 0.5)
+    )
+    episode = SimpleNamespace(action=None)
+
+    def __init__(self) -> None:
+        self.tick = 0
+
+    def observe(self, world):
+        return torch.full((2, 1), float(self.tick))
+
+    def world(self, action):
+        return None
+
+    def step(self, action):
+        assert action.tolist() == [[float(self.tick)]] * 2  # the actor saw the newest observation
+        self.tick += 1
+        fell = torch.tensor([False, self.tick == 3])
+        world = SimpleNamespace(torque=torch.full((2, 1), 3.0), velocity=torch.tensor([[0.5, 0.0, 0.0]] * 2))
+        return SimpleNamespace(observation=self.observe(world), terminated=fell, world=world)
+
+    def joint_velocity(self):
+        return torch.full((2, 1), -2.0)
+
+
+def test_every_tick_after_a_fall_scores_nothing():
+    result = run_episodes(Scripted(), lambda observation: observation, 4)
+    assert result.episode_scores == (1.0, 0.5)  # 4/4; 2/4: the tick of the fall and the next episode's count nothing
+    assert result.score == 0.75
+    assert result.yaw_score == pytest.approx(0.375)  # half of that
+    assert (result.falls, result.episodes) == (1, 2)
+    assert result.cvar25 == 0.5
+
+
+def test_cost_of_transport_is_power_over_weight_and_speed():
+    # |3 N·m · −2 rad/s| = 6 W over 2 kg · 10 m/s² · 0.5 m/s = 10 W, as long as the world stands
+    assert run_episodes(Scripted(), lambda observation: observation, 4).cost_of_transport == pytest.approx(0.6)
+
+
+def test_a_record_leaves_single_episodes_out():
+    record = run_episodes(Scripted(), lambda observation: observation, 4).as_dict()
+    assert "episode_scores" not in record
+    assert {"score", "score_ci", "cvar25", "falls", "episodes", "cost_of_transport", "yaw_score"} <= set(record)
+
+
+@pytest.fixture(scope="module")
+def still():
+    return evaluate(GO1, VELOCITY, standing_still(GO1), episodes=64, seconds=4.0, num_threads=2)
+
+
+def test_standing_still_scores_what_its_commands_leave(still):
+    # E[exp(−v²/0.038)] for vx in ±0.5 is √(0.038π)·erf(0.5/√0.038) = 0.345, for vy in ±0.18 it is 0.776;
+    # a tenth of the commands is to stand: 0.1 + 0.9·0.345·0.776 = 0.341. Its marching feet cost and give a little.
+    assert still.score == pytest.approx(0.341, abs=0.08)
+    assert still.score_ci[0] < still.score < still.score_ci[1]
+    assert still.falls == 0
+    assert still.episodes == len(still.episode_scores) == 64
+    assert still.cvar25 < still.score
+    assert still.cvar25 == pytest.approx(np.mean(sorted(still.episode_scores)[:16]))
+
+
+def test_equal_policies_score_equally_at_any_number_of_threads(still):
+    again = evaluate(GO1, VELOCITY, standing_still(GO1), episodes=64, seconds=4.0, num_threads=1)
+    assert again == still
+
+
+def test_a_skill_with_history_repeats_its_score():
+    skill = a_skill(history=4)
+    one, again = (
+        evaluate(GO1, VELOCITY, skill.player(), episodes=8, seconds=1.0, num_threads=threads) for threads in (1, 2)
+    )
+    assert one == again
+
+
+def test_a_robot_that_is_thrown_down_scores_nothing_more():
+    def thrown(observation: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([0.0, -4.0, -4.0] * 2 + [0.0, 4.0, 4.0] * 2).expand(len(observation), -1)
+
+    short, long = (evaluate(GO1, VELOCITY, thrown, episodes=8, seconds=s, num_threads=2) for s in (2.0, 4.0))
+    assert short.falls == long.falls == 8
+    # Everything that counts happened before the fall: twice the time, half the mean.
+    assert long.score == pytest.approx(short.score / 2.0)
+    assert short.score < 0.25
+
+
+def test_global_generators_are_left_alone():
+    before = torch.get_rng_state()
+    evaluate(GO1, VELOCITY, standing_still(GO1), episodes=2, seconds=0.1, num_threads=1)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_robot_that_never_moves_has_no_cost_of_transport():
+    env = Scripted()
+    env.space = SimpleNamespace(mass=2.0, gravity=10.0, speed=100.0)  # 0.5 m/s is then no movement
+    result = run_episodes(env, lambda observation: observation, 4)
+    assert result.cost_of_transport is None
+    assert math.isfinite(result.score)
