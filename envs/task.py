@@ -24,6 +24,8 @@ class World:
     """(n,) of the base above the ground [m]."""
     foot_heights: torch.Tensor
     """(n, num_feet) clearance of the soles [m]."""
+    joint_vel: torch.Tensor
+    """(n, num_joints) [rad/s]."""
     torque: torch.Tensor
     """(n, num_joints) [N·m]."""
     action: torch.Tensor

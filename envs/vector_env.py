@@ -175,6 +175,7 @@ class VectorEnv:
             gravity=projected_gravity(torch, orientation),
             height=self.physics.qpos[:, 2].float(),
             foot_heights=self._geom_xpos[:, self._feet, 2].float() - self._foot_radius,
+            joint_vel=self.physics.qvel[:, self._dof_index].float(),
             torque=self._torque.float(),
             action=self.episode.action,
             previous_action=previous_action,
@@ -188,21 +189,16 @@ class VectorEnv:
         hidden = [true.base_velocity, true.height[:, None], true.foot_heights, contacts, self.randomizer.hidden]
         return torch.cat([measured, *hidden], -1)
 
-    def joint_velocity(self) -> torch.Tensor:
-        """(num_envs, num_joints) [rad/s], true."""
-        return self.physics.qvel[:, self._dof_index].float()
-
     def _measure(self, world: World) -> torch.Tensor:
         episode, imu, encoders = self.episode, self.spec.imu, self.spec.encoders
         joint_pos = self.physics.qpos[:, self._qpos_index].float()
-        joint_vel = self.joint_velocity()
         return actor_observation(
             torch,
             gravity=world.gravity + self._noise(world.gravity, imu.gravity_noise),
             gyro=world.gyro + episode.gyro_bias + self._noise(world.gyro, imu.gyro_noise),
             command=episode.command,
             joint_pos=joint_pos + episode.encoder_bias + self._noise(joint_pos, encoders.position_noise),
-            joint_vel=joint_vel + self._noise(joint_vel, encoders.velocity_noise),
+            joint_vel=world.joint_vel + self._noise(world.joint_vel, encoders.velocity_noise),
             previous_target=episode.previous_target,
             clock=self._clock(),
         )

@@ -78,7 +78,7 @@ def run_episodes(env: VectorEnv, actor: Actor, steps: int) -> Evaluation:
         alive &= ~step.terminated
         score += env.task.score(step.world, env.space) * alive
         yaw += env.task.yaw_score(step.world, env.space) * alive
-        power += (step.world.torque * env.joint_velocity()).abs().sum(-1) * alive
+        power += (step.world.torque * step.world.joint_vel).abs().sum(-1) * alive
         travel += step.world.velocity[:, :2].norm(dim=-1) * alive
     per_episode = (score / steps).double().numpy()
     moving = travel / steps > 0.05 * env.space.speed

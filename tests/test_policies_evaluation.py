@@ -40,11 +40,12 @@ class Scripted:
         assert action.tolist() == [[float(self.tick)]] * 2  # the actor saw the newest observation
         self.tick += 1
         fell = torch.tensor([False, self.tick == 3])
-        world = SimpleNamespace(torque=torch.full((2, 1), 3.0), velocity=torch.tensor([[0.5, 0.0, 0.0]] * 2))
+        world = SimpleNamespace(
+            torque=torch.full((2, 1), 3.0),
+            joint_vel=torch.full((2, 1), -2.0),
+            velocity=torch.tensor([[0.5, 0.0, 0.0]] * 2),
+        )
         return SimpleNamespace(observation=self.observe(world), terminated=fell, world=world)
-
-    def joint_velocity(self):
-        return torch.full((2, 1), -2.0)
 
 
 def test_every_tick_after_a_fall_scores_nothing():

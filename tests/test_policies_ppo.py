@@ -46,7 +46,7 @@ class Follow(DummyVecEnv):
         return 2.0 * torch.rand(self.num_envs, 1, generator=self.generator) - 1.0
 
 
-class _Immediately:
+class Immediately:
     """A pool that runs a job when it is handed in."""
 
     def __init__(self, workers: int) -> None: ...
@@ -65,7 +65,7 @@ class _Immediately:
 @pytest.fixture(autouse=True)
 def _one_thread(monkeypatch):
     """Networks this small spend most of their time handing the interpreter from thread to thread."""
-    monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", _Immediately)
+    monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", Immediately)
 
 
 def a_learner(env=None, seed=0, **arguments) -> PPO:

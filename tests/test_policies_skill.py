@@ -1,6 +1,6 @@
 """Skills: history, files, and other robots."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -110,7 +110,7 @@ def test_a_missing_skill_says_which_results_have_one(tmp_path):
 def test_a_file_without_a_layer_is_refused(tmp_path):
     skill = a_skill()
     tensors = {name: value for name, value in skill.state_dict().items() if name != "actor.0.weight"}
-    checkpoint.save(tmp_path / "skill.safetensors", tensors, {"card": vars(skill.card)})
+    checkpoint.save(tmp_path / "skill.safetensors", tensors, {"card": asdict(skill.card)})
     with pytest.raises(ValueError, match=r"(?s)its weights do not fit its card .*actor\.0\.weight"):
         load_skill(tmp_path / "skill.safetensors")
 

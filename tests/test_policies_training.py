@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from test_policies_ppo import Immediately
 
 import envs.tasks
+import policies.ppo
 import policies.training
 import robots
 from envs.randomization import preset
@@ -25,10 +27,13 @@ ITERATION = 24 * NUM_ENVS
 HISTORY = 3
 
 
-@pytest.fixture(autouse=True)
-def _short_evaluations(monkeypatch):
-    monkeypatch.setattr(policies.training, "CURVE_EPISODES", 2)
-    monkeypatch.setattr(policies.training, "CURVE_SECONDS", 0.1)
+@pytest.fixture(scope="module", autouse=True)
+def _short():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(policies.training, "CURVE_EPISODES", 2)
+        patch.setattr(policies.training, "CURVE_SECONDS", 0.1)
+        patch.setattr(policies.ppo, "ThreadPoolExecutor", Immediately)
+        yield
 
 
 def an_env(seed: int = 5) -> VectorEnv:
@@ -85,12 +90,9 @@ def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -
 
 @pytest.fixture(scope="module")
 def straight_training(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(policies.training, "CURVE_EPISODES", 2)
-        patch.setattr(policies.training, "CURVE_SECONDS", 0.1)
-        run = a_training(tmp_path_factory.mktemp("straight") / "run.safetensors", 4)
-        run.run()
-        return everything(run), run
+    run = a_training(tmp_path_factory.mktemp("straight") / "run.safetensors", 4)
+    run.run()
+    return everything(run), run
 
 
 @pytest.mark.parametrize("num_asks", [0, 2], ids=["before the first step", "half-way"])

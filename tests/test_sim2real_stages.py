@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_policies_ppo import Immediately
 
 import policies.evaluation
+import policies.ppo
 import policies.training
 import robots
 import sim2real.stages.distill
@@ -21,7 +23,9 @@ from policies.skill import load_skill
 from robots.spec import ActuatorSpec, JointSpec
 from sim2real import api
 from sim2real.campaign.campaign import CampaignError
+from sim2real.campaign.stage import Stage
 from sim2real.campaign.store import read_record
+from sim2real.commands import Transfer
 from sim2real.statistics import TransferMeasures
 from sim2real.verdict import RULE
 
@@ -39,6 +43,7 @@ def _small():
         patch.setitem(policies.evaluation.evaluate.__kwdefaults__, "seconds", 0.5)
         patch.setattr(policies.training, "CURVE_EPISODES", 4)
         patch.setattr(policies.training, "CURVE_SECONDS", 0.2)
+        patch.setattr(policies.ppo, "ThreadPoolExecutor", Immediately)
         patch.setattr(write, "RECORDED_WORLDS", 8)
         patch.setattr(write, "RECORDED_STEPS", 25)
         patch.setattr(sim2real.stages.distill, "NUM_ENVS", NUM_ENVS)
@@ -180,12 +185,13 @@ def test_a_bundle_acts_as_the_skill_it_came_from(exported, student):
     assert NumpyPolicy(bundle.contract, bundle.weights)(rest).shape == (1, 12)
 
 
-def test_exporting_a_teacher_is_refused_and_leaves_nothing(store, teacher):
-    before = set((store / "out").iterdir())
-    with pytest.raises(CampaignError, match=r"reads base_velocity, .*sim2real distill RUN --student proprio"):
-        api.export(run=teacher["run"], store=store)
-    assert set((store / "out").iterdir()) == before
-    assert list((store / "tmp").iterdir()) == []
+def test_exporting_a_teacher_is_refused_and_writes_nothing(store, teacher):
+    refused = api.export(run=teacher["run"], store=store)
+    assert refused["refused"] is True
+    assert refused["bundle"] is None
+    assert "reads base_velocity" in refused["reason"]
+    assert "sim2real distill RUN --student proprio" in refused["reason"]
+    assert files(refused["run"]) == {"run.json", "events.jsonl"}
 
 
 def test_evaluating_returns_what_the_design_says(store, student):
@@ -239,6 +245,33 @@ def test_zero_shot_leaves_the_weights_alone(store, trained):
 def test_a_transfer_can_start_from_a_transfer(store, transferred):
     result = api.transfer(run=transferred["run"], to="go1", budget=ITERATION, store=store)
     assert (result["source_robot"], result["robot"]) == ("anymal_c", "go1")
+
+
+def stops_after(num_asks: int):
+    """A `Stage.lost` that says no `num_asks` times, once an iteration."""
+    asked = iter(range(10_000))
+    return lambda: next(asked) >= num_asks
+
+
+def test_a_transfer_that_was_stopped_in_either_arm_goes_on_bit_for_bit(tmp_path, trained, transferred):
+    command = Transfer(run=trained["run"], to="anymal_c", budget=2 * ITERATION)
+    (tmp_path / "checkpoint").mkdir()
+    for attempt, lost in enumerate([stops_after(1), stops_after(2), stops_after(1000)]):
+        out = tmp_path / f"out{attempt}"
+        out.mkdir()
+        inputs = {"run": Path(trained["run"])}
+        stage = Stage(out=out, checkpoint=tmp_path / "checkpoint", inputs=inputs, cpus=1, lost=lost)
+        result = sim2real.stages.transfer.transfer(command, stage)
+        assert (result == {}) is (attempt < 2)
+        assert stage.was_told_to_stop is (attempt < 2)
+    assert {path.name for path in stage.checkpoint.glob("*.safetensors")} == {
+        "finetune.safetensors",
+        "scratch.safetensors",
+    }
+    for name in ("skill.safetensors", "policy.safetensors"):
+        assert (out / name).read_bytes() == (Path(transferred["run"]) / name).read_bytes()
+    for name in ("score", "zero_shot", "scratch_score", "jumpstart", "transfer_ratio_ci", "verdict"):
+        assert result[name] == transferred[name]
 
 
 def test_a_transfer_from_a_student_says_to_name_the_teacher(store, student):

@@ -6,6 +6,7 @@ from typing import Any
 import envs.tasks
 import robots
 from policies.bundle import read
+from policies.export.gate import GateError
 from policies.export.write import write_bundle
 from policies.skill import describe, load_skill
 from policies.threads import one_torch_thread
@@ -21,7 +22,10 @@ def export(command: Export, stage: Stage) -> dict[str, Any]:
     spec, task = robots.get(skill.card.robot), envs.tasks.get(skill.card.task)
     scores = parent_scores(stage)
     provenance = {"parent": stage.input().name, "env_steps": skill.card.env_steps}
-    parity = write_bundle(stage.out / BUNDLE, skill, spec, task, scores=scores, provenance=provenance)
+    try:
+        parity = write_bundle(stage.out / BUNDLE, skill, spec, task, scores=scores, provenance=provenance)
+    except GateError as error:
+        return {"robot": skill.card.robot, "bundle": None, "refused": True, "reason": str(error)}
     written = read(stage.out / BUNDLE)
     (stage.out / "policy.onnx").write_bytes(written.onnx)
     (stage.out / "contract.json").write_text(written.contract.to_json())
@@ -33,4 +37,5 @@ def export(command: Export, stage: Stage) -> dict[str, Any]:
         "bytes": (stage.out / BUNDLE).stat().st_size,
         "parameters": describe(skill)["parameters"],
         "score": scores.get("score"),
+        "refused": False,
     } | asdict(parity)

@@ -1,0 +1,104 @@
+"""What every benchmark prints and writes: rows of figures, and ratios between rows of one run.
+
+{"schema": 1, "command": "benchmarks.NAME", "ok": true, "result": {"rows", "ratios", "machine"}, "provenance"}
+"""
+
+import argparse
+import statistics
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks.machine import Machine
+from sim2real.campaign.files import write_json
+from sim2real.campaign.provenance import commit, now, provenance
+
+SCHEMA = 1
+Tier = Literal["smoke", "ci", "full"]
+"""How long a benchmark takes: does it work; figures in a minute or two; figures to quote."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One figure."""
+
+    name: str
+    value: float
+    """Median over repetitions."""
+    unit: str
+    lo: float
+    """Least."""
+    hi: float
+    """Greatest."""
+    source: Literal["measured", "recorded"] = "measured"
+    seeds: tuple[int, ...] = ()
+    commit: str | None = field(default_factory=commit)
+
+
+def row(name: str, unit: str, values: Sequence[float], seeds: tuple[int, ...] = ()) -> Row:
+    """The figure of repeated measurements."""
+    return Row(name=name, value=statistics.median(values), unit=unit, lo=min(values), hi=max(values), seeds=seeds)
+
+
+@dataclass
+class Report:
+    """The figures of one run."""
+
+    rows: list[Row] = field(default_factory=list)
+    ratios: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str, unit: str, values: Sequence[float], seeds: tuple[int, ...] = ()) -> None:
+        """Add the row of repeated measurements."""
+        self.rows.append(row(name, unit, values, seeds))
+
+    def compare(self, name: str, ours: Sequence[float], theirs: Sequence[float], seeds: tuple[int, ...] = ()) -> None:
+        """Add a ratio: the median over pairs that were measured one after the other, and its row."""
+        self.add(name, "×", [one / other for one, other in zip(ours, theirs, strict=True)], seeds)
+        self.ratios[name] = self.rows[-1].value
+
+    def table(self) -> str:
+        """For people: every row, aligned."""
+        lines = [
+            (row.name, _number(row.value), f"{_number(row.lo)} – {_number(row.hi)}", row.unit) for row in self.rows
+        ]
+        widths = [max(len(line[column]) for line in [*lines, HEADINGS]) for column in range(4)]
+        return "\n".join(_line(line, widths) for line in [HEADINGS, *lines])
+
+
+HEADINGS = ("figure", "median", "least – greatest", "unit")
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    name, *numbers, unit = cells
+    aligned = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=False)]
+    return "  ".join([name.ljust(widths[0]), *aligned, unit]).rstrip()
+
+
+def _number(value: float) -> str:
+    """Three significant digits at least, thousands apart."""
+    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2 if abs(value) >= 1 else 3
+    return f"{value:,.{digits}f}"
+
+
+def run(name: str, measure: Callable[[Tier], Report], argv: Sequence[str] | None = None) -> None:
+    """The command line of a benchmark: measure, print the table, write the JSON."""
+    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
+    parser.add_argument("--tier", choices=typing.get_args(Tier), default="full", help="smoke: only see that it works")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what machines read")
+    given = parser.parse_args(argv)
+    machine, started = Machine(), now()
+    report = measure(given.tier)
+    print(machine.sentence(), report.table(), sep="\n")
+    if given.json:
+        write_json(
+            given.json, envelope(name, given.tier, report, machine) | {"provenance": provenance("inline", started)}
+        )
+
+
+def envelope(name: str, tier: Tier, report: Report, machine: Machine) -> dict[str, Any]:
+    """What machines read, provenance left out."""
+    rows = [asdict(row) for row in report.rows]
+    result = {"tier": tier, "rows": rows, "ratios": report.ratios, "machine": machine.record()}
+    return {"schema": SCHEMA, "command": f"benchmarks.{name}", "ok": True, "result": result}
