@@ -134,9 +134,9 @@ def _explain(name: str, error: BaseException, debug: bool) -> int:
 def _error_code(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
-    is_bug = isinstance(error, (KeyError, IndexError))
-    is_input = isinstance(error, (ValueError, LookupError, FileNotFoundError)) and not is_bug
-    return BAD_INPUT if is_input else FAILED
+    from sim2real.campaign.job import is_bad_input
+
+    return BAD_INPUT if getattr(error, "bad_input", False) or is_bad_input(error) else FAILED
 
 
 def _sentence(error: BaseException, code: int) -> str:

@@ -63,10 +63,11 @@ ROBOT = RobotSpec(
         "inertias": "legs: URDF links with the drives fixed to them. Base: MuJoCo Menagerie's anymal_c, 19.2 kg; "
         "the URDF's base parts and four hip drives sum to 26.2 kg, the robot then to 52.0 kg",
         "joint_limits": "URDF: HAA -0.72..0.49 rad outward-inward, HFE and KFE ±9.42 rad; 80 N·m, 7.5 rad/s",
-        "default_pose": "a choice: all knees backward, as the joints' unlimited turns allow (Hutter et al. 2016, IROS: ANYmal), so "
-        "that swing and extend mean on every leg what they mean on a go1; legged_gym stands in X: HFE ±0.4, KFE ∓0.8",
-        "gains": "a choice: go1's stiffness and damping in units of mgL and mgL·T (0.98 and 0.16); legged_gym's kp 80, kd 2 is a "
-        "third of that, and skills from stiffer robots fail on it",
+        "default_pose": "a choice: all knees backward, as the joints' unlimited turns allow (Hutter et al. 2016, IROS: "
+        "ANYmal), so that swing and extend mean on every leg what they mean on a go1; legged_gym stands in X: "
+        "HFE ±0.4, KFE ∓0.8",
+        "gains": "a choice: go1's stiffness and damping in units of mgL and mgL·T (0.98 and 0.16); legged_gym's "
+        "kp 80, kd 2 is a third of that, and skills from stiffer robots fail on it",
         "actuator_physics": "assumptions until identified: armature 0.15 kg·m² (the estimate others simulate for a "
         "harmonic drive of this size), viscous 0.5 N·m·s/rad, Coulomb 1 N·m (Menagerie: 1, D gain included, and 0.1)",
         "delay": "8 ms (two physics steps), an assumption until identified",

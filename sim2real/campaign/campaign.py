@@ -29,12 +29,16 @@ REPORT = "report.html"
 
 
 class CampaignError(RuntimeError):
-    """At least one stage failed; `result` is what `run` returns otherwise, `details` the first traceback."""
+    """At least one stage failed; `result` is what `run` returns otherwise, `details` the first traceback.
 
-    def __init__(self, message: str, result: Any = None, details: str = "") -> None:
+    `bad_input`: a single command failed for what it was given.
+    """
+
+    def __init__(self, message: str, result: Any = None, details: str = "", bad_input: bool = False) -> None:
         super().__init__(message)
         self.result = result
         self.details = details
+        self.bad_input = bad_input
 
 
 class CampaignInterrupted(KeyboardInterrupt):
@@ -138,7 +142,8 @@ def _raise_unless_done(jobs: list[Job], runner: Runner, store: Store, result: An
         sentences = "; ".join(_sentence(job, outcome, store) for job, outcome in failed)
         blocked = [job.name for job in jobs if job.name not in runner.outcomes]
         behind = f"; not run because of that: {', '.join(blocked)}" if blocked else ""
-        raise CampaignError(f"{sentences}{behind}", result, failed[0][1].details)
+        outcome = failed[0][1]
+        raise CampaignError(f"{sentences}{behind}", result, outcome.details, len(jobs) == 1 and outcome.bad_input)
 
 
 def _sentence(job: Job, outcome: Outcome, store: Store) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sim2real.campaign.files import explain_full_disk, plain
-from sim2real.campaign.job import Job, Outcome
+from sim2real.campaign.job import Job, Outcome, is_bad_input
 from sim2real.campaign.keys import params
 from sim2real.campaign.lease import LeaseView, exclusive
 from sim2real.campaign.provenance import now, provenance
@@ -148,7 +148,7 @@ def _finite(value: Any, name: str, prefix: str) -> Any:
     if hasattr(value, "tolist"):
         return _finite(value.tolist(), name, prefix)
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"its result {name} is {value}: the stage diverged, nothing was kept")
+        raise RuntimeError(f"its result {name} is {value}: the stage diverged, nothing was kept")
     return str(value).removeprefix(prefix) if isinstance(value, (str, Path)) else value
 
 
@@ -160,4 +160,5 @@ def _failure(store: Store, job: Job, error: BaseException) -> Outcome:
         path.write_text(details)
     speaks = isinstance(error, (ValueError, LookupError, RuntimeError, OSError)) and not isinstance(error, BUGS)
     cause = str(error) if speaks else f"{type(error).__name__}: {error}"
-    return Outcome(status="failed", error=" ".join(cause.split()) or type(error).__name__, details=details)
+    sentence = " ".join(cause.split()) or type(error).__name__
+    return Outcome(status="failed", error=sentence, details=details, bad_input=is_bad_input(error))

@@ -29,6 +29,12 @@ class Job:
     """Longest time for the stage [s]."""
 
 
+def is_bad_input(error: BaseException) -> bool:
+    """Whether an error says that what was given is wrong."""
+    is_bug = isinstance(error, (KeyError, IndexError))
+    return isinstance(error, (ValueError, LookupError, FileNotFoundError)) and not is_bug
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How an attempt at a stage ended."""
@@ -40,3 +46,5 @@ class Outcome:
     """One sentence."""
     details: str = ""
     """The traceback."""
+    bad_input: bool = False
+    """Whether it failed for what it was given, not for what happened."""
