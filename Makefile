@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: .venv demo test test-heavy lint bench bench-smoke clean
+.PHONY: .venv demo test lint bench bench-smoke clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,10 +16,7 @@ demo: $(VENV)/.installed
 	$(BIN)/sim2real run launch/quickstart.yaml --executor ray
 
 test: $(VENV)/.installed
-	$(BIN)/pytest -m "not slow"
-
-test-heavy: $(VENV)/.installed
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -27,6 +27,7 @@ def joint_targets(
     leg_sign: Array,
     low: Array,
     high: Array,
+    action_clip: Array = ACTION_CLIP,
 ) -> Array:
     """Joint targets [rad], (..., num_joints).
 
@@ -40,7 +41,8 @@ def joint_targets(
         leg_sign: +1 for legs that swing while sin(phase) > 0, −1 for the others, (num_joints,).
         low: Least targets [rad], (num_joints,).
         high: Greatest targets [rad], (num_joints,).
+        action_clip: Actions beyond this are clipped [1].
     """
     swing = xp.clip(clock[..., 0:1] * leg_sign, 0.0, 1.0)
-    target = default_position + action_scale * xp.clip(action, -ACTION_CLIP, ACTION_CLIP) + lift * swing
+    target = default_position + action_scale * xp.clip(action, -action_clip, action_clip) + lift * swing
     return xp.clip(target, low, high)

@@ -1,7 +1,7 @@
 """What a policy may see, in raw SI units and contract order; the same lines run in training and on the robot.
 
 Every function takes the array namespace `xp` first (torch in training, numpy on the robot) and works over leading
-batch axes. A term's constants turn raw SI into the dimensionless numbers of DESIGN's JointSpace:
+batch axes. A term's constants turn raw SI into the dimensionless numbers of `robots.joint_space`:
 `(raw − offset)·scale`. That affine step lives inside the exported policy, so a robot feeds plain sensor readings.
 """
 

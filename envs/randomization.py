@@ -57,6 +57,10 @@ class Randomization:
             low, high = getattr(self, name)
             if low > high:
                 raise ValueError(f"{name} must be (low, high) with low <= high, got ({low}, {high})")
+            if low < 0.0 and not name.startswith("com_"):
+                raise ValueError(f"{name} must not be negative, got ({low}, {high})")
+        if self.noise < 0.0 or self.push_speed < 0.0 or self.push_seconds <= 0.0:
+            raise ValueError("noise and push_speed must be >= 0 and push_seconds > 0")
 
     @property
     def ranges(self) -> torch.Tensor:
@@ -100,7 +104,7 @@ def preset(name: str) -> Randomization:
     """
     if name in PRESETS:
         return PRESETS[name]
-    if Path(name).is_file():
+    if Path(name).suffix == ".json" and Path(name).is_file():
         return decode(Randomization, json.loads(Path(name).read_text()), where=name)
     raise LookupError(f"no randomization named {name!r}; there are {', '.join(PRESETS)}, and JSON files of ranges")
 

@@ -20,7 +20,7 @@ from envs.randomization import PARAMETERS, Randomization, Randomizer, delay_samp
 from envs.start_states import settled_rows
 from envs.task import TaskSpec, World
 from robots.joint_space import joint_space
-from robots.model import build_model, foot_geom_ids, joint_dof_indices, joint_qpos_indices
+from robots.model import build_model, foot_geom_ids, has_free_base, joint_dof_indices, joint_qpos_indices
 from robots.spec import RobotSpec
 
 CONTACT_CLEARANCE = 0.008
@@ -87,6 +87,8 @@ class VectorEnv:
         self.scoring = scoring
         self.generator = torch.Generator().manual_seed(seed)
         model = build_model(spec, delay_samples=delay_samples(randomization, spec))
+        if not spec.feet or not has_free_base(model, spec):
+            raise ValueError(f"task {task.name!r} is for robots that stand on feet; {spec.name} is of kind {spec.kind}")
         self.physics = CpuPhysics(model, num_envs, num_threads)
         self.randomizer = Randomizer(randomization, self.physics, spec, self.space)
         self._index(model)

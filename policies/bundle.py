@@ -136,11 +136,14 @@ def _verify(path: Path, members: dict[str, bytes], manifest_data: bytes) -> None
 
 
 def _from_members(members: dict[str, bytes], digest: str) -> Bundle:
+    robot = decode(RobotSpec, json.loads(members["robot.json"]), where="robot.json")
+    if Path(robot.mjcf).name != robot.mjcf:
+        raise BundleError(f"robot.json: mjcf must be a bare file name, got {robot.mjcf!r}")
     return Bundle(
         contract=PolicyContract.from_json(members["contract.json"].decode()),
         onnx=members["policy.onnx"],
         weights=load_safetensors(members["policy.safetensors"]),
-        robot=decode(RobotSpec, json.loads(members["robot.json"]), where="robot.json"),
+        robot=robot,
         mjcf_text=members["robot.xml"].decode(),
         scores=json.loads(members["scores.json"]),
         digest=digest,

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 Vector = tuple[float, ...]
+PER_JOINT = (
+    "default_position",
+    "action_scale",
+    "lift",
+    "leg_sign",
+    "position_low",
+    "position_high",
+    "velocity_limit",
+    "torque_limit",
+    "kp",
+    "kd",
+)
+"""Fields with one value a joint."""
 
 
 class ContractError(ValueError):
@@ -78,6 +91,19 @@ class PolicyContract:
     """Least command trained: vx [m/s], vy [m/s], yaw rate [rad/s]."""
     command_high: tuple[float, float, float]
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in PER_JOINT:
+            if len(getattr(self, name)) != len(self.joint_names):
+                raise ContractError(
+                    f"contract field {name} must have one value a joint, {len(self.joint_names)}, "
+                    f"got {len(getattr(self, name))}"
+                )
+        if self.quaternion_order != "wxyz":
+            raise ContractError(f"contract field quaternion_order must be 'wxyz', got {self.quaternion_order!r}")
+        for name in ("control_period", "gait_frequency", "length", "mass", "speed", "time", "history", "action_clip"):
+            if getattr(self, name) <= 0:
+                raise ContractError(f"contract field {name} must be > 0, got {getattr(self, name)}")
 
     @property
     def num_joints(self) -> int:

@@ -70,6 +70,7 @@ class Distillation:
             )
             if stop:
                 raise StoppedError
+        self.save()
 
     @torch.no_grad()
     def _rollout(self) -> tuple[torch.Tensor, torch.Tensor]:

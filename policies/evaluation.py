@@ -6,9 +6,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import torch
 
+from envs.actions import ACTION_SCALE
+from envs.observations import actor_terms
 from envs.randomization import Randomization, preset
 from envs.task import TaskSpec
 from envs.vector_env import VectorEnv
+from robots.joint_space import joint_space
 from robots.spec import RobotSpec
 
 Actor = Callable[[torch.Tensor], torch.Tensor]
@@ -97,8 +100,13 @@ def run_episodes(env: VectorEnv, actor: Actor, steps: int) -> Evaluation:
 
 
 def standing_still(spec: RobotSpec) -> Actor:
-    """The no-op: hold the nominal pose. Its clock still lifts the feet, as any policy's does."""
-    return lambda observation: torch.zeros(len(observation), spec.num_joints)
+    """The no-op: hold the nominal pose, by actions that cancel the clock's lift of the feet."""
+    space = joint_space(spec)
+    full_lift = -torch.tensor(space.lift) / (ACTION_SCALE * torch.tensor(space.sign))
+    leg_sign = torch.tensor(space.leg_sign)
+    widths = {term.name: term.width for term in actor_terms(space, spec.default_positions)}
+    sine = sum(widths.values()) - widths["clock"]  # the clock comes last
+    return lambda observation: full_lift * (observation[:, sine : sine + 1] * leg_sign).clamp(0.0, 1.0)
 
 
 def _bootstrap_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float, float]:

@@ -1,7 +1,8 @@
 """A skill: the half of any trained policy that acts, whatever trained it, on one file.
 
 `Skill` maps raw SI observation frames (history oldest first) to dimensionless actions. Its weights know nothing of the
-robot's units; `on_robot` moves them to another robot by swapping the constants of the observation terms.
+robot's units; `load_skill` with another robot's
+terms moves them there.
 """
 
 from collections.abc import Callable
@@ -14,13 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from envs.observations import Term
-from envs.randomization import Randomization
+import envs.tasks
+import robots
+from envs.observations import Term, actor_terms, privileged_terms
+from envs.randomization import PARAMETERS, Randomization
 from envs.vector_env import VectorEnv
 from policies import checkpoint
 from policies.networks import ActorCritic, perceptron
 from policies.normalizer import Normalizer
+from robots.joint_space import joint_space
 from robots.records import decode
+from robots.spec import RobotSpec
 
 Actor = Callable[[torch.Tensor], torch.Tensor]
 """Observation rows of a `VectorEnv`, (n, width), to dimensionless actions, (n, num_joints)."""
@@ -32,6 +37,8 @@ class SkillCard:
 
     robot: str
     """What `robots.get` finds it by: a zoo name, `menagerie:NAME`, a folder."""
+    model_hash: str
+    """Of that robot when the skill was trained."""
     task: str
     privileged: bool
     """Whether it reads what hardware cannot measure."""
@@ -134,14 +141,23 @@ def load_skill(path: Path, terms: tuple[Term, ...] | None = None) -> Skill:
     return skill
 
 
+def robot_of(card: SkillCard) -> RobotSpec:
+    """The robot that a skill was trained on.
+
+    Raises:
+        ValueError: the robot of that name is not the same any more.
+    """
+    spec = robots.get(card.robot)
+    if spec.model_hash != card.model_hash:
+        raise ValueError(
+            f"robot {card.robot!r} has changed since this skill was trained on it; "
+            "train again, or transfer the skill to it"
+        )
+    return spec
+
+
 def terms_of(robot: str, task: str) -> tuple[Term, ...]:
     """Observation terms of a task on a robot, measurable ones first."""
-    import envs.tasks
-    import robots
-    from envs.observations import actor_terms, privileged_terms
-    from envs.randomization import PARAMETERS
-    from robots.joint_space import joint_space
-
     envs.tasks.get(task)
     spec = robots.get(robot)
     space = joint_space(spec)
@@ -160,6 +176,7 @@ def skill_of(policy: ActorCritic, env: VectorEnv, *, robot: str, env_steps: int)
     width = policy.layout.actor_width
     card = SkillCard(
         robot=robot,
+        model_hash=env.spec.model_hash,
         task=env.task.name,
         privileged=width > env.actor_width,
         history=1,

@@ -75,6 +75,7 @@ class Training:
             fresh = self.ppo._last_obs is None  # a run stopped before its first step is not: its worlds must stay
             self.ppo.learn(remaining, callback=_Watcher(self), reset_num_timesteps=fresh)
         self._evaluate_if_due(final=True)
+        self.save()
 
     @property
     def env(self) -> Sb3VecEnv:
@@ -94,7 +95,6 @@ class Training:
         tensors |= checkpoint.prefixed("critic_optimizer", checkpoint.optimizer_tensors(ppo.policy.critic_optimizer))
         tensors |= checkpoint.prefixed("env", self.env.env.state_dict())
         tensors |= {"generator": ppo.generator.get_state(), "last_observation": torch.as_tensor(ppo._last_obs)}
-        tensors["online_score"] = self.env.score
         checkpoint.save(self.file, tensors, self._record())
 
     def _record(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Training:
             )
         self.env.env.load_state_dict(checkpoint.without_prefix("env", tensors))
         ppo.generator.set_state(tensors["generator"])
-        ppo._last_obs, self.env.score = tensors["last_observation"], tensors["online_score"]
+        ppo._last_obs = tensors["last_observation"]
         ppo.num_timesteps, ppo.adaptive_rate = record["env_steps"], record["adaptive_rate"]
         self.seconds, self.learning_seconds = record["seconds"], record["learning_seconds"]
         self.curve = [

@@ -21,8 +21,6 @@ class Sb3VecEnv(VecEnv):
         super().__init__(
             env.num_envs, observation_space, spaces.Box(-ACTION_CLIP, ACTION_CLIP, (env.spec.num_joints,), np.float32)
         )
-        self.score = torch.zeros(())
-        """Running mean of the task's score in training."""
 
     def reset(self) -> np.ndarray:
         return self.env.reset().numpy()
@@ -30,7 +28,6 @@ class Sb3VecEnv(VecEnv):
     def step_tensor(self, action: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(observation, reward, terminated, truncated, final observation or None), all (num_envs, ...)."""
         step = self.env.step(action)
-        self.score = self.score.lerp(self.env.task.score(step.world, self.env.space).mean(), 0.01)
         return step.observation, step.reward, step.terminated, step.truncated, step.final_observation  # type: ignore[return-value]
 
     def step_async(self, actions: np.ndarray) -> None:

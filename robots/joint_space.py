@@ -19,7 +19,6 @@ from robots.spec import RobotSpec
 
 Array = NDArray[np.float64]
 Role = Literal["abduct", "swing", "extend", "other"]
-LEGS = ("FL", "FR", "RL", "RR")
 LIFT = 0.36  # height of a lifted foot over its nominal place, in units of L
 
 

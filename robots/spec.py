@@ -132,6 +132,9 @@ class RobotSpec:
     def __post_init__(self) -> None:
         if len({joint.name for joint in self.joints}) != len(self.joints):
             raise ValueError(f"robot {self.name}: joint names must differ, got {self.joint_names}")
+        for name in ("length", "mass", "control_hz", "physics_dt"):
+            if getattr(self, name) <= 0.0:
+                raise ValueError(f"robot {self.name}: {name} must be > 0, got {getattr(self, name)}")
         substeps = 1.0 / (self.control_hz * self.physics_dt)
         if abs(substeps - round(substeps)) > 1e-6:
             raise ValueError(
@@ -163,8 +166,8 @@ class RobotSpec:
 
     @property
     def model_hash(self) -> str:
-        """sha256 over this specification and its MJCF: two robots agree in everything or differ here."""
-        record = encode(replace(self, mjcf=self.mjcf_path.name))
+        """sha256 over this specification, its sources apart, and its MJCF."""
+        record = encode(replace(self, mjcf=self.mjcf_path.name, sources={}))
         digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
         digest.update(self.mjcf_path.read_bytes())
         return digest.hexdigest()

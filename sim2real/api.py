@@ -38,7 +38,7 @@ def train(
 def distill(
     *,
     run: str,
-    student: str = "proprio",
+    student: Literal["proprio"] = "proprio",
     seed: int = 0,
     steps: int = 400_000,
     history: int = 10,

@@ -31,9 +31,7 @@ def main(argv: list[str] | None = None) -> int:
         _check_writable(json_file)
         result = _call(name, given)
         code = _code(name, result)
-    except BrokenPipeError:  # whoever read our output has seen enough, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        _show(name, result)
     except (Exception, KeyboardInterrupt) as raised:
         error, result = raised, getattr(raised, "result", None)
         code = _explain(name, raised, debug)
@@ -106,20 +104,28 @@ def _add_common(sub: argparse.ArgumentParser, accepted: typing.Mapping[str, Any]
 
 
 def _call(name: str, given: dict[str, Any]) -> Any:
-    from sim2real.campaign import summary
-
     function = getattr(api, name)
     watched = {"progress": True} if "progress" in inspect.signature(function).parameters else {}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
-    result = function(**values, **watched)
-    summary.show(name, result)
-    return result
+    return function(**values, **watched)
+
+
+def _show(name: str, result: Any) -> None:
+    from sim2real.campaign import summary
+
+    try:
+        summary.show(name, result)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has seen enough, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _code(name: str, result: Any) -> int:
+    from sim2real.campaign import summary
+
     if name == "doctor" and not result["healthy"]:
         return FAILED
-    return REFUSED if result.get("refused") is True else DONE
+    return REFUSED if summary.is_refused(result) else DONE
 
 
 def _explain(name: str, error: BaseException, debug: bool) -> int:
@@ -162,13 +168,14 @@ def _envelope(
     from sim2real.campaign.files import plain
     from sim2real.campaign.provenance import provenance
 
+    executor = given.get("executor", getattr(commands.COMMANDS[name], "executor", "inline"))
     envelope = {
         "schema": 1,
         "command": name,
         "ok": code in (DONE, REFUSED),
         "refused": code == REFUSED,
         "result": plain(result),
-        "provenance": provenance(given.get("executor", "inline"), started),
+        "provenance": provenance(executor, started),
     }
     if error is None:
         return envelope

@@ -48,8 +48,8 @@ class Distill:
 
     run: Run
     """The teacher."""
-    student: str = "proprio"
-    """What the student may see."""
+    student: Literal["proprio"] = "proprio"
+    """What the student may see: its own IMU, encoders, last targets, command and clock."""
     seed: int = 0
     """Of every generator."""
     steps: int = 400_000
@@ -192,14 +192,16 @@ class Kind:
     """Raised when the meaning of the stage changes: older results are then not reused."""
 
 
-def _kind(command: type, version: int = 1) -> Kind:
+VERSIONS: dict[type, int] = {Train: 1, Distill: 1, Transfer: 1, Evaluate: 1, Export: 1, Rehearse: 1, Report: 1}
+"""Versions of the kinds of stages; raise one when its stage, or a task it runs, changes in meaning."""
+
+
+def _kind(command: type, version: int) -> Kind:
     name = command.__name__.lower()
     return Kind(name=name, command=command, function=f"sim2real.stages.{name}:{name}", version=version)
 
 
-KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in map(_kind, (Train, Distill, Transfer, Evaluate, Export, Rehearse, Report))
-}
+KINDS: dict[str, Kind] = {command.__name__.lower(): _kind(command, version) for command, version in VERSIONS.items()}
 
 COMMANDS: dict[str, type] = {
     "run": RunRecipe,

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from sim2real.campaign.resources import cores, gpu_count, memory_gb
 
-HOME = Path(__file__).parents[1]
+HOME = Path(__file__).resolve().parents[1]
 """The checkout, or site-packages."""
 PACKAGES = ("sim2real", "envs", "policies", "robots")
 FILES_ONLY = ("launch", "tests")

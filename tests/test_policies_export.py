@@ -170,7 +170,7 @@ def test_weights_that_are_not_the_skills_are_refused(tmp_path, monkeypatch):
 
 
 def test_an_action_map_that_training_does_not_use_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(envs.actions, "ACTION_CLIP", 0.1)  # training and numpy clip here, the graph by its contract
+    monkeypatch.setitem(envs.actions.joint_targets.__kwdefaults__, "action_clip", 0.1)  # the contract says 4
     refuse(tmp_path, a_skill(size=3.0), "onnx vs torch")
 
 

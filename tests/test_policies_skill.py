@@ -30,6 +30,7 @@ def a_skill(history: int = 1, *, privileged: bool = False, seed: int = 0, size: 
     """A go1 skill with random weights, normalizer included; `size` scales its actions."""
     card = SkillCard(
         robot="go1",
+        model_hash=GO1.model_hash,
         task="velocity",
         privileged=privileged,
         history=history,

@@ -52,6 +52,7 @@ def a_distillation(file, num_iterations: int, should_stop=lambda: False) -> Dist
     torch.manual_seed(5)
     card = SkillCard(
         robot="go1",
+        model_hash=env.spec.model_hash,
         task="velocity",
         privileged=True,
         history=1,

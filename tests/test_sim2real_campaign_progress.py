@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -41,6 +42,14 @@ def test_a_line_that_is_not_complete_yet_is_read_later(tmp_path):
     path.write_text(line + "cut by a kill" + line + line.replace("0.5", "0.75"))
     tail.poll()
     assert tail.fraction == 0.75
+
+
+def test_events_that_are_gone_between_two_looks_change_nothing(tmp_path, monkeypatch):
+    tail = Tail(tmp_path / "events.jsonl")
+    monkeypatch.setattr(Path, "exists", lambda path: True)  # as if it vanished right after
+    tail.poll()
+    assert (tail.attempts, tail.fraction) == (0, 0.0)
+    assert Tail(tmp_path / "events.jsonl").attempts == 0
 
 
 def test_numbers_are_short():

@@ -11,6 +11,7 @@ import pytest
 
 from sim2real.campaign.campaign import CampaignError, run_command
 from sim2real.campaign.execute import run_stage
+from sim2real.campaign.executor_inline import InlineExecutor
 from sim2real.campaign.graph import plan
 from sim2real.campaign.lease import LOST_AFTER, Lease, LeaseView, exclusive
 from sim2real.campaign.stage import Stage
@@ -72,6 +73,13 @@ def test_more_than_there_is_is_refused_before_anything_runs(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_stages_that_found_no_room_are_told_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(InlineExecutor, "has_room", lambda self, running, job: job.name == "a")  # as a cluster shrank
+    with pytest.raises(CampaignError, match=r"not run, since there was no room left for what they ask for: b$") as left:
+        run(tmp_path, a={"kind": "count"}, b={"kind": "count", "runs": ["a"]})
+    assert statuses(left.value.result) == {"a": "done", "b": "blocked"}
+
+
 def test_a_stage_that_takes_too_long_fails(tmp_path):
     with pytest.raises(CampaignError, match=r"a failed: it took longer than its timeout_s of 0\.3 s"):
         run(tmp_path, a={"kind": "count", "seconds": 5.0, "timeout_s": 0.3})
@@ -80,8 +88,11 @@ def test_a_stage_that_takes_too_long_fails(tmp_path):
 def test_a_changed_input_is_found_before_it_is_used(tmp_path):
     run(tmp_path, a={"kind": "count"})
     next(tmp_path.glob("out/*/numbers.json")).write_text("[]")
-    with pytest.raises(CampaignError, match=r"b failed: .*numbers\.json changed since the result was committed"):
+    message = r"a failed: .*numbers\.json changed since the result was committed; remove .* to make it again.*: b"
+    with pytest.raises(CampaignError, match=message):
         run(tmp_path, a={"kind": "count"}, b={"kind": "count", "runs": ["a"], "seed": 5})
+    with pytest.raises(CampaignError, match=r"a failed: .*numbers\.json changed"):
+        run(tmp_path, a={"kind": "count"})
 
 
 def test_what_a_stage_returns_after_it_was_told_to_stop_is_not_committed(tmp_path):
@@ -107,6 +118,18 @@ def test_one_command_is_a_stage_of_its_own_and_can_be_linked(tmp_path):
         run_command(KINDS["fail"], Fail(message="no"), Store(tmp_path / "store"))
     with pytest.raises(ValueError, match="exists and is no link to a result"):
         run_command(KINDS["count"], Count(), Store(tmp_path / "store"), out=tmp_path)
+
+
+def test_a_link_that_is_not_to_a_result_is_left_alone(tmp_path):
+    for target in (tmp_path, tmp_path / "gone"):
+        link = tmp_path / "link"
+        link.symlink_to(target)
+        with pytest.raises(ValueError, match=r"--out .*link exists and is no link to a result of .*store"):
+            run_command(KINDS["count"], Count(), Store(tmp_path / "store"), out=link)
+        assert link.readlink() == target
+        link.unlink()
+    link.symlink_to(tmp_path / "store" / "out" / "removed")
+    assert run_command(KINDS["count"], Count(), Store(tmp_path / "store"), out=link)["run"] == str(link)
 
 
 def test_reports_are_throttled_and_the_last_is_kept(tmp_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -81,7 +82,7 @@ def test_arguments_are_read_by_their_types():
         (("train",), r"sim2real train: the following arguments are required: --robot; see sim2real train --help"),
         (
             ("transfer", "x", "--to", "go1", "--strategy", "no"),
-            r"invalid choice: 'no' \(choose from finetune, zero_shot|",
+            r"sim2real transfer: argument --strategy: invalid choice: 'no' \(choose from '?finetune'?, '?zero_shot'?\); see ",
         ),
         (("evaluate", "latest:teacher"), r"sim2real evaluate: no stage 'teacher' in the store .*; the store is empty"),
         (("run", "no.yaml"), r"sim2real run: no recipe 'no\.yaml'"),
@@ -125,15 +126,40 @@ def test_a_failed_stage_is_exit_code_1_with_a_traceback_only_on_request(main, tm
     assert "Traceback" in main("run", path, "--executor", "inline", "--debug")[2]
 
 
-def test_a_refused_transfer_is_exit_code_3_and_ok(main, monkeypatch, tmp_path):
-    monkeypatch.setattr(api, "evaluate", refuse)
-    code, _, _ = main("evaluate", "x", "--json", tmp_path / "out.json")
-    envelope = json.loads((tmp_path / "out.json").read_text())
-    assert (code, envelope["ok"], envelope["refused"]) == (3, True, True)
+def test_a_refusal_is_exit_code_3_and_ok_unless_a_later_stage_needed_more(main, tmp_path):
+    output, path = tmp_path / "out.json", tmp_path / "recipe.yaml"
+    teacher = api.train(robot="go1", steps=1, num_envs=8, privileged=True)["key"]
+    path.write_text(f"name: campaign\nstages:\n  e: {{kind: export, run: {teacher}}}\n")
+    for arguments in (("export", teacher), ("run", path, "--executor", "inline")):
+        code, out, _ = main(*arguments, "--json", output)
+        envelope = json.loads(output.read_text())
+        assert (code, envelope["ok"], envelope["refused"]) == (3, True, True)
+        assert "privileged" in out
+    with path.open("a") as file:
+        file.write("  r: {kind: rehearse, run: e}\n")
+    assert main("run", path, "--executor", "inline", "--json", output)[0] == 1
+    envelope = json.loads(output.read_text())
+    assert (envelope["ok"], envelope["refused"]) == (False, False)
 
 
-def refuse(*, run, episodes=128, store=None, out=None, progress=False):
-    return {"refused": True, "reason": "other sensors", "run": run, "cached": False}
+def test_a_reader_that_leaves_early_changes_neither_exit_code_nor_json(tmp_path):
+    (tmp_path / "file").touch()
+    command = [sys.executable, "-m", "sim2real.cli", "doctor", "--store", tmp_path / "file" / "store"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing) as gone:
+        done = subprocess.run(
+            [*command, "--json", tmp_path / "out.json"], cwd=ROOT, stdout=gone, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert not json.loads((tmp_path / "out.json").read_text())["ok"]
+
+
+def test_a_campaign_records_the_executor_it_had(main, recipe, tmp_path):
+    main("run", recipe, "--executor", "inline", "--json", tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text())["provenance"]["executor"] == "inline"
+    main("run", recipe, "--json", tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text())["provenance"]["executor"] == "ray"
 
 
 def test_an_infeasible_campaign_is_exit_code_2(main, tmp_path):

@@ -69,6 +69,14 @@ def test_a_local_package_that_shadows_ours_is_named(tmp_path):
     )
 
 
+def test_a_checkout_behind_a_link_shadows_nothing(tmp_path):
+    (tmp_path / "link").symlink_to(ROOT)
+    script = "import sys; from sim2real import doctor; print(*doctor.names(doctor.Path(sys.argv[1])))"
+    options = {"env": {**os.environ, "PYTHONPATH": str(tmp_path / "link")}, "cwd": tmp_path}
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, **options)
+    assert "nothing shadows" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_foreign_package_under_our_name_is_an_error_that_doctor_survives(tmp_path):
     (tmp_path / "robots").mkdir()
     (tmp_path / "robots" / "__init__.py").touch()

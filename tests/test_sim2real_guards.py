@@ -36,10 +36,11 @@ def bundle_of(tmp_path, weights):
     return read(deploy_bundles.write(tmp_path / "policy.s2r", CONTRACT, weights))
 
 
-def run_lockstep(bundle, faults=(), seconds=1.0, log=None):
-    """Run `bundle` against a robot that breaks; returns the runtime's trip, the runtime and the robot."""
+def run_lockstep(bundle, faults=(), seconds=1.0, log=None, policy=None):
+    """Run `bundle`, or `policy` in its place, against a robot that breaks; returns the runtime's trip, the runtime and the robot."""
     with emulated(faults=faults) as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:
-        runtime = Runtime(bundle, load_policy(bundle), robot, LockstepClock(2.0), log=log, soft_start=0.2)
+        policy = policy or load_policy(bundle)
+        runtime = Runtime(bundle, policy, robot, LockstepClock(2.0), log=log, soft_start=0.2)
         trip = runtime.run(WALK, seconds)
         runtime.close()
         return trip, runtime, machine
@@ -51,6 +52,7 @@ REACTIONS = {  # fault -> guard that sees it, states after the spoilt one until 
     "tilt": ("tilt", 0),
     "range": ("position", 0),
     "speed": ("speed", 0),
+    "zero_imu": ("imu", 0),
     "freeze": ("stale_state", STALE_TICKS),  # the fourth state that did not move on
 }
 
@@ -95,10 +97,8 @@ def test_after_a_trip_nothing_but_damping_is_commanded(standing):
     assert not any(command.kp.any() for command in after)
 
 
-def test_a_policy_that_says_nothing_finite_is_damped_at_its_first_tick(tmp_path):
-    weights = deploy_bundles.standing_weights(CONTRACT)
-    weights["actor.2.bias"][:] = np.nan
-    trip, runtime, machine = run_lockstep(bundle_of(tmp_path, weights))
+def test_a_policy_that_says_nothing_finite_is_damped_at_its_first_tick(standing):
+    trip, runtime, machine = run_lockstep(standing, policy=lambda observation: np.full((1, 12), np.nan))
     assert (trip.guard, trip.reason) == ("non_finite", "the target is not finite")
     assert machine.first_damping()[1].sequence == trip.sequence
     assert runtime.figures.ticks == runtime.soft_start_ticks + 1
@@ -111,12 +111,26 @@ def test_a_wild_policy_never_commands_beyond_position_step_and_torque_limits(tmp
     limits, log = Limits.of(CONTRACT), load(tmp_path / "log")
     ran = log["mode"] == Mode.RUN
     assert {"position_limit", "step_limit", "torque_limit"} == set(runtime.figures.bounded)
-    assert (np.abs(np.diff(log["target"][:2], axis=0)) <= limits.step + 1e-12).all()
-    torque = log["kp"] * (log["target"] - log["joint_pos"]) - log["kd"] * log["joint_vel"]
-    assert (np.abs(torque[ran]) <= limits.torque + 1e-9).all()
+    target = log["target"][log["mode"] < Mode.DAMP]
+    low, high = limits.low + POSITION_MARGIN, limits.high - POSITION_MARGIN
+    assert ((target >= low) & (target <= high)).all()
+    steps = np.abs(np.diff(target, axis=0))
+    assert (steps <= limits.step + 1e-12).all()
+    torque = np.abs(log["kp"] * (log["target"] - log["joint_pos"]) - log["kd"] * log["joint_vel"])[: len(target)][1:]
+    last_word = (steps >= limits.step - 1e-12) | (target[1:] == low) | (target[1:] == high)  # of a later bound
+    assert ((torque <= limits.torque + 1e-9) | last_word).all()
     assert (np.abs(log["wanted"][ran] - log["target"][ran]) > 0.1).any()
     sent = np.array([command.joint_pos for _, command in machine.commands if command.kp.any()])
     np.testing.assert_array_equal(sent, log["target"][log["mode"] < Mode.DAMP])
+
+
+def test_after_a_trip_by_broken_numbers_the_next_run_starts_afresh(standing):
+    with emulated(faults=[Fault(kind="nan", start=FAULT_TICK, ticks=1)]) as (emulator, _):
+        with closing(UdpRobot(emulator.address)) as robot:
+            runtime = Runtime(standing, load_policy(standing), robot, LockstepClock(2.0), soft_start=0.2)
+            assert runtime.run(WALK, 1.0).guard == "non_finite"
+            robot.reset()
+            assert runtime.run(WALK, 1.0) is None
 
 
 def test_an_emergency_stop_damps_at_the_next_tick_and_stays(standing):
@@ -193,6 +207,25 @@ def test_a_target_keeps_off_the_mechanical_limits():
     verdict = bounded_target(wanted, wanted, joint_pos=wanted)
     assert verdict.target[0] == 0.863 - POSITION_MARGIN
     assert verdict.bounded == ("position_limit",)
+
+
+def test_a_fast_joint_near_its_limit_is_never_sent_beyond_it_for_the_sake_of_its_torque():
+    high = np.array(CONTRACT.position_high)
+    state, wanted = STATE.joint_pos.copy(), STATE.joint_pos.copy()
+    state[0] = wanted[0] = high[0] - 0.03
+    speed = np.zeros(12)
+    speed[0] = 29.0
+    # torque alone would ask for at least q + (29 − 23.7)/35 = q + 0.15, which is 0.12 rad beyond the limit
+    verdict = bounded_target(wanted, wanted, joint_pos=state, joint_vel=speed)
+    assert verdict.target[0] == high[0] - POSITION_MARGIN
+    assert verdict.bounded == ("torque_limit", "position_limit")
+
+
+@pytest.mark.parametrize("norm", [0.0, 0.98, 1.02])
+def test_an_orientation_that_is_no_rotation_is_a_broken_imu(norm):
+    verdict = bounded_target(STATE.joint_pos, STATE.joint_pos, orientation=norm * STATE.orientation)
+    assert verdict.tripped == "imu"
+    assert verdict.reason == f"the orientation is no rotation: its quaternion has norm {norm:.2f}"
 
 
 def test_nothing_finite_is_needed_to_trip_and_nothing_is_clamped():

@@ -17,7 +17,7 @@ from sim2real.deploy.recorder import load
 from sim2real.reality.episodes import COMMAND_HIGH, Episode, commands
 from sim2real.reality.referee import Referee
 from sim2real.reality.rehearse import Trial, TrialError, run_trial, write_robot
-from sim2real.stages.rehearse import interquartile_mean, rehearse, worst_quarter
+from sim2real.stages.rehearse import rehearse, worst_quarter
 
 GO1 = robots.get("go1")
 CONTRACT = deploy_bundles.contract("go1")
@@ -283,12 +283,6 @@ def test_realities_stay_within_what_is_realistic_and_have_what_the_trainer_lacks
         assert 0.93 <= row["ratio"] <= 1.17
         assert (row["na"], row["dt"], row["cone"]) == (12, pytest.approx(0.001), 1)  # a lag per drive, elliptic cones
     assert len({row["friction"] for row in rows[:40]}) == 40
-
-
-def test_the_interquartile_mean_is_that_of_the_middle_half():
-    assert interquartile_mean([7.0, 0.0, 1.0, 6.0, 2.0, 5.0, 3.0, 4.0]) == 3.5  # (2 + 3 + 4 + 5) / 4
-    # of 5 values, 1.25 are cut at each side: (0.75·1 + 2 + 0.75·3) / 2.5
-    assert interquartile_mean([0.0, 1.0, 2.0, 3.0, 100.0]) == pytest.approx(2.0)
 
 
 def test_the_worst_quarter_of_eight_is_two_and_never_nothing():

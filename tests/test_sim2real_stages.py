@@ -303,8 +303,8 @@ def test_a_robot_with_another_joint_count_is_refused(store, trained, tmp_path):
     assert result["refused"] is True
     assert result["verdict"] is None
     assert result["bundle"] is None
-    assert "go1 drives 12 joints" in result["reason"]
-    assert "has 13 joints" in result["reason"]
+    assert "go1 has 12 joints" in result["reason"]
+    assert "go1_tail has 13 joints" in result["reason"]
     assert files(result["run"]) == {"run.json", "events.jsonl"}
     assert list((store / "tmp").iterdir()) == []
 

@@ -134,16 +134,6 @@ def test_the_anchor_is_no_part_of_what_is_trained(source, target):
         assert torch.equal(value, source.weights[f"actor.{name}"])
 
 
-def test_a_source_says_whom_it_fits(source, target):
-    assert source.fits(target)
-    narrow = Source(
-        weights=source.weights | {"normalizer.mean": torch.zeros(5)}, hidden=source.hidden, privileged=False
-    )
-    fewer = Source(weights=source.weights | {"log_std": torch.zeros(6)}, hidden=source.hidden, privileged=False)
-    assert not narrow.fits(target)
-    assert not fewer.fits(target)
-
-
 def test_a_privileged_source_stays_privileged(source, target):
     teacher = Source(weights=source.weights, hidden=HIDDEN, privileged=True)
     assert teacher.policy_kwargs(target)["layout"].actor_width == target.env.width

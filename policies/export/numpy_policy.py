@@ -47,7 +47,8 @@ class NumpyPolicy:
         for weight, bias in self.layers[:-1]:
             hidden = _elu(hidden @ weight.T + bias)
         action = hidden @ self.layers[-1][0].T + self.layers[-1][1]
-        return joint_targets(np, action, frames[:, -1, self.clock], **self.action_map)
+        newest = frames[:, -1, self.clock]
+        return joint_targets(np, action, newest, action_clip=self.contract.action_clip, **self.action_map)
 
     def _check(self) -> None:
         expected = (self.contract.input_width, self.contract.num_joints)

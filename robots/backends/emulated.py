@@ -145,7 +145,11 @@ class EmulatedRobot:
         """Whether the simulation broke down and was restarted by MuJoCo since the last reset."""
         return any(
             self.data.warning[kind].number
-            for kind in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQACC)
+            for kind in (
+                mujoco.mjtWarning.mjWARN_BADQPOS,
+                mujoco.mjtWarning.mjWARN_BADQVEL,
+                mujoco.mjtWarning.mjWARN_BADQACC,
+            )
         )
 
     def tip_over(self, angle: float) -> None:

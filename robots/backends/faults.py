@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-FaultKind = Literal["nan", "freeze", "drop", "crc", "tilt", "range", "speed"]
+FaultKind = Literal["nan", "freeze", "drop", "crc", "tilt", "range", "speed", "zero_imu"]
 FAULTS: dict[str, str] = {
     "nan": "the first joint's position is not a number",
     "freeze": "the same state again and again",
@@ -12,6 +12,7 @@ FAULTS: dict[str, str] = {
     "tilt": "the robot is kicked over once, by 1.2 rad",
     "range": "the first encoder reads 1 rad beyond its joint's range",
     "speed": "the first joint reads 10 times its largest speed",
+    "zero_imu": "the IMU reports an orientation of zeros",
 }
 FOREVER = 2**62
 

@@ -250,6 +250,8 @@ class UdpEmulator:
             state.joint_pos[0] = joint.position_limits[1] + 1.0
         if "speed" in faults:
             state.joint_vel[0] = 10.0 * joint.actuator.velocity_limit
+        if "zero_imu" in faults:
+            state.orientation[:] = 0.0
         return state
 
     def _on_bus(self, state: RobotState) -> RobotState:

@@ -1,6 +1,6 @@
 """Run a recipe, or a single command, on a store, and keep what came of it.
 
-Raises `CampaignError` when a stage failed and `CampaignInterrupted` when the user stopped it; both carry the result
+Raises `CampaignError` when a stage has no result and `CampaignInterrupted` when the user stopped it; both carry the result
 so far.
 """
 
@@ -29,7 +29,7 @@ REPORT = "report.html"
 
 
 class CampaignError(RuntimeError):
-    """At least one stage failed; `result` is what `run` returns otherwise, `details` the first traceback.
+    """At least one stage failed or could not start; `result` is what `run` returns otherwise, `details` the first traceback.
 
     `bad_input`: a single command failed for what it was given.
     """
@@ -80,8 +80,8 @@ def run_command(
     Returns:
         The command's result with paths made absolute, and `run` (its folder), `key` and `cached`.
     """
-    if out and (out.exists() or out.is_symlink()) and not out.is_symlink():
-        raise ValueError(f"--out {out} exists and is no link to a result; name another place")
+    if out and os.path.lexists(out) and not _links_into(out, store):
+        raise ValueError(f"--out {out} exists and is no link to a result of {store.root}; name another place")
     handling = Handling(resources=Resources(cpus=cores()))
     job = single(kind.name, RecipeStage(kind=kind, command=command, handling=handling), store)
     runner = _run([job], store, lambda: InlineExecutor(store), display)
@@ -144,6 +144,9 @@ def _raise_unless_done(jobs: list[Job], runner: Runner, store: Store, result: An
         behind = f"; not run because of that: {', '.join(blocked)}" if blocked else ""
         outcome = failed[0][1]
         raise CampaignError(f"{sentences}{behind}", result, outcome.details, len(jobs) == 1 and outcome.bad_input)
+    if unfinished:
+        names = ", ".join(job.name for job in unfinished)
+        raise CampaignError(f"not run, since there was no room left for what they ask for: {names}", result)
 
 
 def _sentence(job: Job, outcome: Outcome, store: Store) -> str:
@@ -190,6 +193,11 @@ def _publish_report(jobs: list[Job], store: Store, folder: Path) -> str | None:
     folder.mkdir(parents=True, exist_ok=True)
     copy(reports[-1], folder / REPORT)
     return str(folder / REPORT)
+
+
+def _links_into(path: Path, store: Store) -> bool:
+    """Whether `path` is a link to a result of the store, be it gone."""
+    return path.is_symlink() and path.resolve().parent == store.out("").resolve()
 
 
 def _link(link: Path, target: Path) -> None:

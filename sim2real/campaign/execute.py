@@ -133,7 +133,7 @@ def _checked_result(result: Any, attempt: Path, function: str) -> dict[str, Any]
 
     Raises:
         TypeError: it is not a mapping of JSON data.
-        ValueError: a number in it is not finite: a diverged stage has no result.
+        RuntimeError: a number in it is not finite: a diverged stage has no result.
     """
     if not isinstance(result, dict):
         raise TypeError(f"{function} must return a dict of JSON data, got {type(result).__name__}")

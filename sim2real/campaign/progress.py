@@ -24,7 +24,9 @@ class Tail:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._offset = path.stat().st_size if path.exists() else 0
+        self._offset = 0
+        with suppress(FileNotFoundError):
+            self._offset = path.stat().st_size
         self._origin: tuple[float, float] | None = None
         self.attempts = 0
         self.fraction = 0.0
@@ -34,11 +36,12 @@ class Tail:
 
     def poll(self) -> None:
         """Take in the lines written since the last call."""
-        if not self._path.exists():
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                lines = file.read().splitlines(keepends=True)
+        except FileNotFoundError:  # not begun yet, or committed just now
             return
-        with self._path.open("rb") as file:
-            file.seek(self._offset)
-            lines = file.read().splitlines(keepends=True)
         for line in lines:
             if line.endswith(b"\n"):
                 self._offset += len(line)

@@ -15,7 +15,7 @@ from sim2real.campaign.job import Job, Outcome
 from sim2real.campaign.lease import Lease
 from sim2real.campaign.progress import Board
 from sim2real.campaign.resources import Resources
-from sim2real.campaign.store import Store
+from sim2real.campaign.store import Store, verify
 
 WAIT = 0.25
 """Longest time between two looks at what ended [s]."""
@@ -71,7 +71,7 @@ class Runner:
         self.interrupted = False
         for job in jobs:
             if job not in self._todo:
-                self._end(job, Outcome(status="cached", record=store.record(job.key)))
+                self._end(job, _answer(store, job))
 
     def run(self) -> None:
         """Run all that is not in the store.
@@ -138,6 +138,15 @@ class Runner:
         self.interrupted = True
         lease.revoke()
         self._board.note("stopping at the next checkpoint; press Ctrl-C again to stop at once")
+
+
+def _answer(store: Store, job: Job) -> Outcome:
+    """The result that is in the store, unless it is damaged."""
+    try:
+        verify(store.out(job.key))
+        return Outcome(status="cached", record=store.record(job.key))
+    except ValueError as error:
+        return Outcome(status="failed", error=str(error))
 
 
 def refuse_infeasible(jobs: list[Job], capacity: Resources) -> None:

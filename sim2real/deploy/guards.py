@@ -2,6 +2,8 @@
 
 A guard either trips, and the robot is damped until somebody arms it again, or bounds the joint targets. Targets that
 break no bound pass through bit for bit. Numbers that are not finite always trip: they are never clamped.
+Where bounds contradict each other the later one holds: positions before steps, steps before torques, which the drives
+saturate themselves.
 SI; joint arrays in the canonical order of the contract.
 """
 
@@ -19,6 +21,8 @@ STALE_TICKS = 3
 """Ticks without a new state that are survived."""
 TILT = 1.0
 """Angle between base and gravity that means a fall [rad]."""
+UNIT = 0.01
+"""A quaternion's norm differs at most so much from 1; beyond, the IMU is broken."""
 POSITION_MARGIN = 0.02
 """Targets keep this far from the mechanical limits [rad]."""
 POSITION_BEYOND = 0.15
@@ -90,6 +94,11 @@ def _non_finite(tick: Tick, limits: Limits) -> str:
     return ""
 
 
+def _imu(tick: Tick, limits: Limits) -> str:
+    norm = float(np.linalg.norm(tick.state.orientation))
+    return "" if abs(norm - 1.0) <= UNIT else f"the orientation is no rotation: its quaternion has norm {norm:.2f}"
+
+
 def _tilt(tick: Tick, limits: Limits) -> str:
     _, x, y, _ = tick.state.orientation.tolist()
     upright = 1.0 - 2.0 * (x * x + y * y)  # cosine of the angle between the base's z and the world's
@@ -136,12 +145,13 @@ GUARDS = (
     Guard("emergency_stop", trips=_emergency_stop),
     Guard("stale_state", trips=_stale_state),
     Guard("non_finite", trips=_non_finite),
+    Guard("imu", trips=_imu),
     Guard("tilt", trips=_tilt),
     Guard("position", trips=_position),
     Guard("speed", trips=_speed),
-    Guard("position_limit", bounds=_position_limit),
-    Guard("step_limit", bounds=_step_limit),
     Guard("torque_limit", bounds=_torque_limit),
+    Guard("step_limit", bounds=_step_limit),
+    Guard("position_limit", bounds=_position_limit),
 )
 
 

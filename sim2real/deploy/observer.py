@@ -33,6 +33,7 @@ class Observer:
         """Forget the past: the next frame fills the whole history."""
         self._phase = np.zeros((1, 1))
         self._empty = True
+        self._frames[:] = 0.0
 
     @property
     def newest(self) -> NDArray[np.float32]:

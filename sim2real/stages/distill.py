@@ -5,11 +5,11 @@ from typing import Any
 import torch
 
 import envs.tasks
-import robots
 from envs.vector_env import VectorEnv
 from policies.distillation import Distillation
 from policies.evaluation import evaluate
-from policies.skill import Skill, SkillCard, load_skill
+from policies.seeds import part_seed
+from policies.skill import Skill, SkillCard, load_skill, robot_of
 from policies.threads import one_torch_thread
 from policies.training import StoppedError
 from sim2real.campaign.stage import Stage
@@ -29,13 +29,13 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
             f"a teacher acts on the newest frame alone, this skill reads a history of {teacher.card.history} frames: "
             "name the teacher that it was distilled from"
         )
-    spec, task = robots.get(teacher.card.robot), envs.tasks.get(teacher.card.task)
+    spec, task = robot_of(teacher.card), envs.tasks.get(teacher.card.task)
     env = VectorEnv(
         spec,
         task,
         num_envs=NUM_ENVS,
         randomization=teacher.card.randomization,
-        seed=command.seed,
+        seed=part_seed(command.seed, "worlds"),
         num_threads=stage.cpus,
     )
     distillation = Distillation(
@@ -72,6 +72,7 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
 def _fresh_student(command: Distill, teacher: Skill, env: VectorEnv) -> Skill:
     card = SkillCard(
         robot=teacher.card.robot,
+        model_hash=teacher.card.model_hash,
         task=teacher.card.task,
         privileged=False,
         history=command.history,

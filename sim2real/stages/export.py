@@ -4,11 +4,10 @@ from dataclasses import asdict
 from typing import Any
 
 import envs.tasks
-import robots
 from policies.bundle import read
 from policies.export.gate import GateError
 from policies.export.write import write_bundle
-from policies.skill import describe, load_skill
+from policies.skill import describe, load_skill, robot_of
 from policies.threads import one_torch_thread
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Export
@@ -19,7 +18,7 @@ def export(command: Export, stage: Stage) -> dict[str, Any]:
     """Export a result's skill; see `sim2real.commands.Export`."""
     one_torch_thread()
     skill = load_skill(stage.input() / SKILL)
-    spec, task = robots.get(skill.card.robot), envs.tasks.get(skill.card.task)
+    spec, task = robot_of(skill.card), envs.tasks.get(skill.card.task)
     scores = parent_scores(stage)
     provenance = {"parent": stage.input().name, "env_steps": skill.card.env_steps}
     try:

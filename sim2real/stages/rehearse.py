@@ -11,12 +11,16 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from policies.bundle import Bundle, read
 from sim2real.campaign.files import read_json, write_json
 from sim2real.campaign.stage import Stage
+from sim2real.campaign.store import read_record
 from sim2real.commands import Rehearse
 from sim2real.reality.episodes import commands
 from sim2real.reality.rehearse import Trial, TrialStopped, run_trial, write_robot
+from sim2real.statistics import iqm
 
 BUNDLE = "policy.s2r"
 EPISODES = 4
@@ -37,7 +41,8 @@ def rehearse(command: Rehearse, stage: Stage) -> Record:
     """
     path = stage.input("run") / BUNDLE
     if not path.is_file():
-        raise FileNotFoundError(f"{stage.input('run')} holds no {BUNDLE}; export the run first")
+        reason = read_record(stage.input())["result"].get("reason", "export the run first")
+        raise FileNotFoundError(f"{stage.input()} holds no {BUNDLE}: {reason}")
     bundle = read(path)
     with tempfile.TemporaryDirectory(prefix="rehearse-") as folder:
         robot = write_robot(bundle, Path(folder))
@@ -126,7 +131,7 @@ def _summary(bundle: Bundle, trials: list[Record], timed: Record | None) -> Reco
     return {
         "score": _mean(scores),
         "score_kind": f"mean over {len(trials)} realities × {EPISODES} episodes",
-        "score_iqm": interquartile_mean(scores),
+        "score_iqm": float(iqm(np.array(scores))),
         "score_per_reality": per_reality,
         "yaw_score": _mean([episode["yaw_score"] for trial in trials for episode in trial["episodes"]]),
         "sim_score": sim_score,
@@ -146,13 +151,6 @@ def _summary(bundle: Bundle, trials: list[Record], timed: Record | None) -> Reco
         "scheduler": runtime["scheduler"],
         "seconds_real": sum(trial["seconds_real"] for trial in every),
     }
-
-
-def interquartile_mean(values: list[float]) -> float:
-    """Mean of the middle half, partly counted values at its edges included."""
-    ordered, quarter = sorted(values), len(values) / 4.0
-    weights = [max(0.0, min(i + 1, 3.0 * quarter) - max(float(i), quarter)) for i in range(len(ordered))]
-    return sum(weight * value for weight, value in zip(weights, ordered, strict=True)) / sum(weights)
 
 
 def worst_quarter(values: list[float]) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 from envs.task import TaskSpec
 from policies import checkpoint
 from policies.evaluation import Evaluation, evaluate, standing_still
+from policies.export.gate import GateError
 from policies.export.write import write_bundle
 from policies.skill import Skill, skill_of
 from policies.training import Training
@@ -54,9 +55,13 @@ def scores(evaluation: Evaluation, spec: RobotSpec, task: TaskSpec, num_threads:
 
 
 def deployable(skill: Skill, stage: Stage, spec: RobotSpec, task: TaskSpec, evaluation: Evaluation) -> str | None:
-    """Write the bundle of a skill that hardware could run; None for a privileged one."""
+    """Write the bundle of a skill that hardware could run; None for a privileged one, or where the gate says no."""
     if skill.card.privileged:
         return None
     provenance = {"stage": stage.checkpoint.name, "env_steps": skill.card.env_steps}
-    write_bundle(stage.out / BUNDLE, skill, spec, task, scores=evaluation.as_dict(), provenance=provenance)
+    try:
+        write_bundle(stage.out / BUNDLE, skill, spec, task, scores=evaluation.as_dict(), provenance=provenance)
+    except GateError as error:  # the skill is worth keeping: `export` says again why it may not leave
+        stage.event("refused", reason=str(error))
+        return None
     return BUNDLE

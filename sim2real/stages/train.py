@@ -8,6 +8,7 @@ from envs.randomization import preset
 from envs.vector_env import VectorEnv
 from policies.networks import ActorCritic, Layout
 from policies.ppo import PPO
+from policies.seeds import part_seed
 from policies.threads import one_torch_thread
 from policies.training import StoppedError, Training
 from policies.vec_env import Sb3VecEnv
@@ -25,7 +26,7 @@ def train(command: Train, stage: Stage) -> dict[str, Any]:
         task,
         num_envs=command.num_envs,
         randomization=preset(command.randomization),
-        seed=command.seed,
+        seed=part_seed(command.seed, "worlds"),
         num_threads=stage.cpus,
     )
     layout = Layout.of(env.terms, privileged=command.privileged)

@@ -11,10 +11,12 @@ from envs.randomization import Randomization
 from envs.task import TaskSpec
 from envs.vector_env import VectorEnv
 from policies.evaluation import Evaluation, evaluate, standing_still
-from policies.skill import load_skill, skill_of
+from policies.seeds import part_seed
+from policies.skill import load_skill, robot_of, skill_of
 from policies.threads import one_torch_thread
 from policies.training import CurvePoint, StoppedError, Training
 from policies.vec_env import Sb3VecEnv
+from robots.joint_space import joint_space
 from robots.spec import RobotSpec
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Transfer
@@ -50,16 +52,29 @@ def transfer(command: Transfer, stage: Stage) -> dict[str, Any]:
     spec, task = robots.get(command.to), envs.tasks.get(command.task or card.task)
     trial = _Trial(command, stage, Source.load(stage.input() / POLICY), spec, task, card.randomization)
     head = {"source_robot": card.robot, "robot": command.to, "task": task.name, "strategy": command.strategy}
-    if not trial.source.fits(trial.environment()):
-        reason = (
-            f"{card.robot} drives {card.num_joints} joints with {card.frame_width} inputs, {command.to} has "
-            f"{spec.num_joints} joints: a plain network cannot follow; choose a robot with as many joints"
-        )
+    reason = _mismatch(robot_of(card), spec)
+    if reason:
         return head | dict.fromkeys(MEASURED) | {"refused": True, "reason": reason, "seconds": 0.0}
     try:
         return head | trial.run()
     except StoppedError:
         return {}
+
+
+def _mismatch(source: RobotSpec, target: RobotSpec) -> str:
+    """Why a plain network cannot move from one robot to the other; nothing where it can."""
+    ours, theirs = joint_space(source), joint_space(target)
+    for what, mine, other in (("legs", ours.leg, theirs.leg), ("roles", ours.role, theirs.role)):
+        if mine != other:
+            return (
+                f"a plain network drives joints by their place, and the {what} of the joints differ: {source.name} has "
+                f"{_listed(mine)}, {target.name} has {_listed(other)}; choose a robot whose joints match"
+            )
+    return ""
+
+
+def _listed(values: tuple[object, ...]) -> str:
+    return f"{len(values)} joints ({', '.join(map(str, values))})"
 
 
 @dataclass(frozen=True)
@@ -108,7 +123,7 @@ class _Trial:
             self.task,
             num_envs=NUM_ENVS,
             randomization=self.randomization,
-            seed=self.command.seed,
+            seed=part_seed(self.command.seed, "worlds"),
             num_threads=self.stage.cpus,
         )
         return Sb3VecEnv(env)

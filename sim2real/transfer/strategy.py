@@ -30,11 +30,6 @@ class Source:
         """Arguments that give a policy on `env` the source's shape."""
         return {"layout": Layout.of(env.env.terms, privileged=self.privileged), "hidden": self.hidden}
 
-    def fits(self, env: Sb3VecEnv) -> bool:
-        """Whether the source has as many inputs and joints as `env`."""
-        joints = self.weights["log_std"].shape[0]
-        return self.weights["normalizer.mean"].shape[0] == env.env.width and joints == env.env.spec.num_joints
-
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
