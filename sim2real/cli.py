@@ -121,11 +121,10 @@ def _show(name: str, result: Any) -> None:
 
 
 def _code(name: str, result: Any) -> int:
-    from sim2real.campaign import summary
-
     if name == "doctor" and not result["healthy"]:
         return FAILED
-    return REFUSED if summary.is_refused(result) else DONE
+    results = [stage["metrics"] or {} for stage in result["stages"]] if name == "run" else [result]
+    return REFUSED if any(given.get("refused") is True for given in results) else DONE
 
 
 def _explain(name: str, error: BaseException, debug: bool) -> int:

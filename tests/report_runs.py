@@ -5,10 +5,13 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import robots
 from policies.skill import Skill, SkillCard, terms_of
+from sim2real.statistics import Curve, learned_threshold, transfer_measures
+from sim2real.verdict import RULE, judge
 
 EPISODES = 8
 
@@ -22,6 +25,30 @@ def points(first: float, last: float, budget: int = 400_000, count: int = 6) -> 
         episodes = [score + offset for offset in spread]
         curve.append({"env_steps": budget * index // (count - 1), "score": score, "episode_scores": episodes})
     return curve
+
+
+def transferred(transfer: list[dict[str, Any]], scratch: list[dict[str, Any]]) -> dict[str, Any]:
+    """The result of a transfer with these learning curves."""
+    score, scratch_score, no_op = transfer[-1]["score"], scratch[-1]["score"], 0.35
+    threshold = learned_threshold(max(score, scratch_score), no_op)
+    curves, rng = (Curve.of(transfer), Curve.of(scratch)), np.random.default_rng(0)
+    measures = transfer_measures(*curves, threshold=threshold, rng=rng)
+    verdict = judge(measures)
+    return {
+        "source_robot": "go1",
+        "robot": "anymal_c",
+        "task": "velocity",
+        "strategy": "finetune",
+        "zero_shot": transfer[0]["score"],
+        "no_op": no_op,
+        "score": score,
+        "scratch_score": scratch_score,
+        "curves": {"transfer": transfer, "scratch": scratch},
+        "refused": False,
+        "verdict": verdict.word,
+        "reason": verdict.reason,
+        "rule": RULE,
+    } | measures.as_result()
 
 
 RESULTS: dict[str, dict[str, Any]] = {
@@ -71,17 +98,7 @@ RESULTS: dict[str, dict[str, Any]] = {
         "ticks": 1500,
         "tick_us": {"p50": 210.0, "p99": 480.0, "p999": 900.0},
     },
-    "transfer": {
-        "source_robot": "go1",
-        "robot": "anymal_c",
-        "strategy": "finetune",
-        "zero_shot": 0.5,
-        "no_op": 0.35,
-        "score": 0.8,
-        "scratch_score": 0.7,
-        "threshold": 0.6,
-        "curves": {"transfer": points(0.5, 0.8), "scratch": points(0.2, 0.7)},
-    },
+    "transfer": transferred(points(0.5, 0.8), points(0.2, 0.7)),
     "evaluate": {"robot": "go1", "score": 0.82, "falls": 0, "episodes": 128},
 }
 PARAMS: dict[str, dict[str, Any]] = {
@@ -131,6 +148,7 @@ def write_skill(folder: Path, robot: str, action: float = 0.0) -> None:
     width = sum(term.width for term in terms if term.measurable)
     card = SkillCard(
         robot=robot,
+        model_hash=spec.model_hash,
         task="velocity",
         privileged=False,
         history=2,

@@ -126,6 +126,43 @@ def test_a_refused_transfer_says_why(tmp_path):
     assert "POSITIVE if" not in seen
 
 
+def test_a_refused_export_says_why(tmp_path):
+    refused = {"robot": "go1", "bundle": None, "refused": True, "reason": "it reads what no hardware measures"}
+    page = make(tmp_path, [report_runs.write(tmp_path / "runs", "export", refused)])[1]
+    seen = words(page)
+    assert "The policy of go1 may not leave the simulator: a gate refused it." in seen
+    assert "Export: go1 REFUSED The gate let no file out: it reads what no hardware measures." in seen
+    assert "runtimes agree" not in seen
+
+
+def test_the_measures_are_those_of_the_result(tmp_path):
+    told = {"jumpstart": 0.123, "jumpstart_ci": [0.1, 0.2], "step_saving_ratio": 3.21, "step_saving_ratio_bound": "≥"}
+    changed = {**report_runs.RESULTS["transfer"], **told}
+    seen = words(make(tmp_path, [report_runs.write(tmp_path / "runs", "transfer", changed)])[1])
+    assert "Jumpstart +0.12 0.10 … 0.20" in seen
+    assert "Step-saving ratio ≥ 3.2×" in seen
+    assert "≥ 3.2× fewer steps" in seen
+
+
+def test_measures_that_a_result_lacks_are_left_out(tmp_path):
+    lacking = {name: value for name, value in report_runs.RESULTS["transfer"].items() if name != "verdict"}
+    lacking = {name: value for name, value in lacking.items() if not name.endswith("_ci")}
+    seen = words(make(tmp_path, [report_runs.write(tmp_path / "runs", "transfer", lacking)])[1])
+    assert "Equal budgets" in seen
+    assert "Verdict" not in seen
+    assert "Taylor" not in seen
+
+
+def test_a_report_that_should_stop_begins_no_further_film(folders, tmp_path, monkeypatch):
+    for index in (KINDS.index("distill"), KINDS.index("transfer")):
+        (folders[index] / "skill.safetensors").touch()
+    begun = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: begun.append(command))
+    stage = Stage(out=tmp_path / "out", checkpoint=tmp_path, inputs={"runs": tuple(folders)}, lost=lambda: True)
+    assert report(Report(runs=("all",)), stage) == {}
+    assert begun == []
+
+
 def test_the_verdict_of_the_result_is_not_argued_with(tmp_path):
     judged = {**report_runs.RESULTS["transfer"], "verdict": "INCONCLUSIVE", "reason": "as the stage found"}
     seen = words(make(tmp_path, [report_runs.write(tmp_path / "runs", "transfer", judged)])[1])

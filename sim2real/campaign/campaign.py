@@ -1,7 +1,7 @@
 """Run a recipe, or a single command, on a store, and keep what came of it.
 
-Raises `CampaignError` when a stage has no result and `CampaignInterrupted` when the user stopped it; both carry the result
-so far.
+Raises `CampaignError` when a stage has no result and `CampaignInterrupted` when the user stopped it; both carry the
+result so far.
 """
 
 import os
@@ -29,8 +29,9 @@ REPORT = "report.html"
 
 
 class CampaignError(RuntimeError):
-    """At least one stage failed or could not start; `result` is what `run` returns otherwise, `details` the first traceback.
+    """At least one stage failed or could not start.
 
+    `result`: what `run` returns otherwise. `details`: the first traceback.
     `bad_input`: a single command failed for what it was given.
     """
 

@@ -10,12 +10,6 @@ def show(command: str, result: dict[str, Any]) -> None:
     printers.get(command, _stage)(result)
 
 
-def is_refused(result: dict[str, Any]) -> bool:
-    """Whether a gate refused what was asked: of a stage, or of any stage of a campaign."""
-    stages = result.get("stages", [])
-    return result.get("refused") is True or any(is_refused(stage["metrics"] or {}) for stage in stages)
-
-
 def _stage(result: dict[str, Any]) -> None:
     """One line for each number, then where the result is."""
     shown = {name: value for name, value in result.items() if name not in ("run", "key", "cached")}
@@ -30,8 +24,8 @@ def _campaign(result: dict[str, Any]) -> None:
     counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
     print(f"{len(statuses)} stages: {counts}, in {result['seconds']:.1f} s")
     for stage in result["stages"]:
-        if is_refused(stage["metrics"] or {}):
-            print(f"{stage['name']} was refused: {stage['metrics'].get('reason', '')}")
+        if (stage["metrics"] or {}).get("refused") is True:
+            print(f"{stage['name']} was refused: {stage['metrics'].get('reason', 'without a reason')}")
     print(f"result: {result['folder']}/run.json")
     if result["report"]:
         print(f"report: {result['report']}")

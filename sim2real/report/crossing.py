@@ -19,6 +19,10 @@ REHEARSAL = "rehearsal.json"
 def export(result: Result, story: Story) -> Html:
     """The files a controller runs, and whether they agree."""
     robot, worst = story.robot(result), parity(result)
+    if is_refused(result):
+        heading = tag("h2", f"Export: {robot} ", tag("span", "REFUSED", class_="badge bad"))
+        told = tag("p", f"The gate let no file out: {result.text('reason') or 'it gave no reason'}.")
+        return tag("section", heading, told)
     finding = (
         "The files that a controller runs. Each runtime gets the same recorded observations; all must give the same "
         "joint targets, or nothing is written."
@@ -33,6 +37,11 @@ def export(result: Result, story: Story) -> Html:
     ]
     badge = tag("span", "runtimes agree", class_="badge good") if worst is not None else Html("")
     return tag("section", tag("h2", f"Export: {robot} ", badge), tag("p", finding), facts(rows))
+
+
+def is_refused(result: Result) -> bool:
+    """Whether the gate refused to let a policy out."""
+    return result.metrics.get("refused") is True
 
 
 def parity(result: Result) -> float | None:

@@ -1,8 +1,7 @@
 """The section on a transfer: curves against scratch, five measures, and the verdict with its rule."""
 
 from dataclasses import dataclass
-
-import numpy as np
+from typing import get_args
 
 from sim2real import verdict as verdicts
 from sim2real.report import formats, plots
@@ -10,9 +9,17 @@ from sim2real.report.canvas import INK
 from sim2real.report.html import Html, table, tag, text
 from sim2real.report.results import Result
 from sim2real.report.story import Story
-from sim2real.statistics import Bound, Curve, Estimate, TransferMeasures, learned_threshold, transfer_measures
+from sim2real.statistics import Bound, Curve, Estimate
 
 TONES = {"POSITIVE": "good", "NEGATIVE": "bad", "INCONCLUSIVE": "open", "REFUSED": "bad"}
+BOUNDS: dict[str, Bound] = {bound: bound for bound in get_args(Bound)}
+GAPS = {
+    "jumpstart": ("Jumpstart", "score at the start, transfer − scratch"),
+    "asymptotic_gain": ("Asymptotic gain", "mean score over the last fifth of the budget"),
+    "total_reward": ("Total reward", "area between the curves, per step"),
+    "transfer_ratio": ("Transfer ratio", "(area of transfer − area of scratch) ÷ area of scratch"),
+}
+"""Key of a measure that is a gap -> its name and what it is."""
 
 
 @dataclass(frozen=True)
@@ -37,40 +44,18 @@ def section(result: Result, story: Story) -> Html:
 
 
 def verdict_of(result: Result) -> Told | None:
-    """What the result says, else what the rule says of its curves."""
+    """What the result says; None if it says nothing."""
     if result.metrics.get("refused") is True:
         return Told("REFUSED", result.text("reason"))
-    if result.text("verdict"):
-        return Told(result.text("verdict"), result.text("reason"))
-    measures = measures_of(result)
-    if measures is None:
-        return None
-    judged = verdicts.judge(measures)
-    return Told(judged.word, judged.reason)
+    return Told(result.text("verdict"), result.text("reason")) if result.text("verdict") else None
 
 
-def measures_of(result: Result) -> TransferMeasures | None:
-    """The measures of the curves in a result; None if it holds no two curves that can be compared."""
-    arms = _arms(result)
-    if arms is None:
-        return None
-    threshold = result.number("threshold")
-    if threshold is None:
-        threshold = learned_threshold(float(arms[1].mean[-1]), result.number("no_op") or 0.0)
-    try:
-        return transfer_measures(*arms, threshold=threshold, rng=np.random.default_rng(0))
-    except ValueError:
-        return None
-
-
-def saving(result: Result) -> Estimate | None:
-    """The step-saving ratio: as the result has it, else as its curves have it."""
-    measures, value = measures_of(result), result.number("step_saving_ratio")
-    computed = measures.step_saving_ratio if measures else None
-    if value is None:
-        return computed
-    lo, hi = result.interval("step_saving_ratio_ci") or ((computed.lo, computed.hi) if computed else (value, value))
-    return Estimate(value, lo, hi, computed.bound if computed else "=")
+def measure(result: Result, name: str) -> Estimate | None:
+    """A measure with its interval; None if the result lacks one of them."""
+    value, pair = result.number(name), result.interval(f"{name}_ci")
+    return (
+        None if value is None or pair is None else Estimate(value, *pair, BOUNDS.get(result.text(f"{name}_bound"), "="))
+    )
 
 
 def in_words(saved: Estimate | None) -> str:
@@ -112,14 +97,13 @@ def _curves(result: Result, story: Story) -> Html:
         plots.Line(label="transfer", curve=arms[0], colour=story.colour(robot)),
         plots.Line(label="from scratch", curve=arms[1], colour=INK),
     ]
-    no_op, measures = result.number("no_op"), measures_of(result)
+    no_op, threshold = result.number("no_op"), result.number("threshold")
     levels = [] if no_op is None else [plots.Level(label=f"standing still {formats.score(no_op)}", score=no_op)]
-    if measures is not None:
-        levels.append(plots.Level(label=f"learned {formats.score(measures.threshold)}", score=measures.threshold))
+    levels += [] if threshold is None else [plots.Level(label=f"learned {formats.score(threshold)}", score=threshold)]
     drawn = plots.learning_curves(
-        lines, levels=levels, start=float(arms[0].mean[0]), saving=_arrow(measures, in_words(saving(result)))
+        lines, levels=levels, start=float(arms[0].mean[0]), saving=_arrow(result, float(arms[1].env_steps[-1]))
     )
-    seeds = " and training seeds" if measures and measures.num_seeds > 1 else ""
+    seeds = " and training seeds" if min(arm.num_seeds for arm in arms) > 1 else ""
     caption = (
         f"Equal budgets; both arms meet the same {arms[1].num_episodes} short episodes all along, bands are 95 % "
         f"bootstrap intervals over them{seeds}. Scores elsewhere are from full evaluations. “Learned”: the threshold, "
@@ -128,64 +112,38 @@ def _curves(result: Result, story: Story) -> Html:
     return tag("figure", drawn, tag("figcaption", caption))
 
 
-def _arrow(measures: TransferMeasures | None, saved: str) -> tuple[float, float, float, str] | None:
+def _arrow(result: Result, budget: float) -> tuple[float, float, float, str] | None:
     """Between the steps at which the arms reach the threshold, if transfer is first and its lead can be seen."""
-    if measures is None or not saved:
+    soon, late = (result.number(name) for name in ("steps_transfer", "steps_scratch"))
+    threshold, saved = result.number("threshold"), in_words(measure(result, "step_saving_ratio"))
+    if soon is None or late is None or threshold is None or not saved or late - soon < 0.1 * budget:
         return None
-    soon, late = measures.steps_transfer.value, measures.steps_scratch.value
-    if late - soon < 0.1 * measures.budget:
-        return None
-    return soon, late, measures.threshold, saved
+    return soon, late, threshold, saved
 
 
 def _measure_table(result: Result) -> Html:
-    measures = measures_of(result)
-    rows = [
-        ("Jumpstart", *_signed(result, "jumpstart", measures), "score at the start, transfer − scratch"),
-        (
-            "Asymptotic gain",
-            *_signed(result, "asymptotic_gain", measures),
-            "mean score over the last fifth of the budget",
-        ),
-        ("Total reward", *_signed(result, "total_reward", measures), "area between the curves, per step"),
-        (
-            "Transfer ratio",
-            *_signed(result, "transfer_ratio", measures),
-            "(area of transfer − area of scratch) ÷ area of scratch",
-        ),
-        *_threshold_rows(result, measures),
+    gaps = [
+        (name, formats.signed(found.value), formats.estimate_interval(found), meaning)
+        for key, (name, meaning) in GAPS.items()
+        if (found := measure(result, key))
     ]
-    known = [row for row in rows if row[1] != formats.MISSING]
-    if not known:
+    rows = [*gaps, *_threshold_rows(result)]
+    if not rows:
         return Html("")
-    return text(
-        tag("h3", "Measures of Taylor & Stone (2009)"), table(("", "value", "95 % interval", "what it is"), known)
-    )
+    head = ("", "value", "95 % interval", "what it is")
+    return text(tag("h3", "Measures of Taylor & Stone (2009)"), table(head, rows))
 
 
-def _signed(result: Result, name: str, measures: TransferMeasures | None) -> tuple[str, str]:
-    """Value and interval: as the result has them, else as its curves have them."""
-    computed: Estimate | None = getattr(measures, name, None)
-    value, pair = result.number(name), result.interval(f"{name}_ci")
-    if computed is not None:
-        value = computed.value if value is None else value
-        pair = pair or (computed.lo, computed.hi)
-    return formats.signed(value), formats.interval(pair)
-
-
-def _threshold_rows(result: Result, measures: TransferMeasures | None) -> list[tuple[str, str, str, str]]:
-    rows, saved = [], saving(result)
-    if measures is not None:
-        soon, late = measures.steps_transfer, measures.steps_scratch
-        shown, within = (
-            f"{_steps(soon)} instead of {_steps(late)}",
-            f"{formats.steps(soon.lo)} … {formats.steps(soon.hi)}",
-        )
-        meaning = (
-            f"steps to the score {formats.score(measures.threshold)}; ≥ not in the budget, ≤ before it was looked at"
-        )
+def _threshold_rows(result: Result) -> list[tuple[str, str, str, str]]:
+    rows = []
+    soon, late, saved = (measure(result, name) for name in ("steps_transfer", "steps_scratch", "step_saving_ratio"))
+    if soon and late:
+        shown = f"{_steps(soon)} instead of {_steps(late)}"
+        within = f"{formats.steps(soon.lo)} … {formats.steps(soon.hi)}"
+        threshold = formats.score(result.number("threshold"))
+        meaning = f"steps to the score {threshold}; ≥ not in the budget, ≤ before it was looked at"
         rows.append(("Time to threshold", shown, within, meaning))
-    if saved is not None:
+    if saved:
         shown = "neither arrived" if saved.bound == "?" else formats.ratio(saved.value, saved.bound)
         meaning = "steps from scratch ÷ steps with transfer"
         rows.append(("Step-saving ratio", shown, formats.estimate_interval(saved, 1), meaning))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sim2real.report import formats, plots, tiles
+from sim2real.report.crossing import is_refused
 from sim2real.report.handover import verdict_of
 from sim2real.report.html import Html, tag
 from sim2real.report.results import Result, learned
@@ -29,7 +30,13 @@ def header(story: Story, title: str) -> Html:
 
 def summary(story: Story) -> str:
     """What was learned and what survived, for somebody who reads nothing else."""
-    tellers = {"train": _trained, "distill": _distilled, "rehearse": _rehearsed, "transfer": _transferred}
+    tellers = {
+        "train": _trained,
+        "distill": _distilled,
+        "export": _exported,
+        "rehearse": _rehearsed,
+        "transfer": _transferred,
+    }
     told = [tellers[result.kind](result, story) for result in story.results if result.kind in tellers]
     return " ".join(filter(None, told))
 
@@ -57,6 +64,14 @@ def _distilled(result: Result, story: Story) -> str:
     if ratio is None:
         return ""
     return f"With the sensors of a real robot alone, a student keeps {formats.percent(ratio)} of that."
+
+
+def _exported(result: Result, story: Story) -> str:
+    return (
+        f"The policy of {story.robot(result)} may not leave the simulator: a gate refused it."
+        if is_refused(result)
+        else ""
+    )
 
 
 def _rehearsed(result: Result, story: Story) -> str:

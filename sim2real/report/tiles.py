@@ -1,8 +1,8 @@
 """The big numbers of a report: one tile for each result that has one."""
 
 from sim2real.report import formats
-from sim2real.report.crossing import parity
-from sim2real.report.handover import in_words, saving, verdict_of
+from sim2real.report.crossing import is_refused, parity
+from sim2real.report.handover import in_words, measure, verdict_of
 from sim2real.report.html import Html, tag
 from sim2real.report.results import Result, learned
 from sim2real.report.story import Story, joined
@@ -55,6 +55,8 @@ def _distilled(result: Result, story: Story) -> Html:
 
 
 def _exported(result: Result, story: Story) -> Html:
+    if is_refused(result):
+        return _make_tile(f"export of {story.robot(result)}", "REFUSED", result.text("reason"), "word bad")
     if (worst := parity(result)) is None:
         return Html("")
     means = "difference of joint targets, at most, between torch, ONNX Runtime and numpy"
@@ -78,7 +80,7 @@ def _transferred(result: Result, story: Story) -> Html:
     told = verdict_of(result)
     if told is None:
         return Html("")
-    start, saved = result.number("zero_shot"), in_words(saving(result))
+    start, saved = result.number("zero_shot"), in_words(measure(result, "step_saving_ratio"))
     facts = [f"starts at {formats.score(start)} untrained"] if start is not None else []
     facts += [f"{saved} than from scratch"] if saved else []
     journey = f"{story.source(result)} → {story.robot(result)}" if story.source(result) else story.robot(result)

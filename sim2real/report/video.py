@@ -16,8 +16,8 @@ from pathlib import Path
 from sim2real.report.film import NO_OPENGL, Job
 from sim2real.report.results import Result
 from sim2real.report.story import Story
+from sim2real.stages.results import SKILL
 
-SKILL = "skill.safetensors"
 PREFERENCE = ("train", "transfer", "distill")
 """Of two skills on a robot the one of the later kind is filmed: what could run on hardware."""
 BACKENDS = ("egl", "osmesa")
@@ -60,16 +60,21 @@ class Films:
 
 
 def shoot(
-    story: Story, folder: Path, *, cpus: int = 1, report: Callable[[float], None] = lambda fraction: None
+    story: Story,
+    folder: Path,
+    *,
+    cpus: int = 1,
+    report: Callable[[float], None] = lambda fraction: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> Films:
-    """Film the best skill of every robot in the story into `folder`."""
+    """Film the best skill of every robot in the story into `folder`; those not begun by `should_stop` are left out."""
     chosen = choose(story)
     if not chosen:
         return Films(note="no result holds a skill to film")
     jobs = [_job(result, story, folder) for result in chosen]
     for backend in _backends():
-        outcomes = _run(jobs, backend, cpus, report)
-        if any(outcome.returncode != NO_OPENGL for outcome in outcomes):
+        outcomes = _run(jobs, backend, cpus, report, should_stop)
+        if should_stop() or any(outcome.returncode != NO_OPENGL for outcome in outcomes):
             return _collected(chosen, story, jobs, outcomes)
     reason = _last_line(outcomes[0].stdout)
     return Films(opengl=False, note=f"OpenGL is not available ({reason}). {HOW_TO_GET}")
@@ -108,20 +113,22 @@ def _backends() -> Sequence[str]:
 
 
 def _run(
-    jobs: Sequence[Job], backend: str, cpus: int, report: Callable[[float], None]
+    jobs: Sequence[Job], backend: str, cpus: int, report: Callable[[float], None], should_stop: Callable[[], bool]
 ) -> list["subprocess.CompletedProcess[str]"]:
     """All jobs, as many at a time as there are cores."""
     outcomes = []
     with ThreadPoolExecutor(max(1, min(cpus, len(jobs)))) as pool:
         threads = max(1, cpus // len(jobs))
-        for outcome in pool.map(lambda job: _film(job, backend, threads), jobs):
+        for outcome in pool.map(lambda job: _film(job, backend, threads, should_stop), jobs):
             outcomes.append(outcome)
             report(len(outcomes) / len(jobs))
     return outcomes
 
 
-def _film(job: Job, backend: str, threads: int) -> "subprocess.CompletedProcess[str]":
+def _film(job: Job, backend: str, threads: int, should_stop: Callable[[], bool]) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "sim2real.report.film"]
+    if should_stop():
+        return subprocess.CompletedProcess(command, 1, "", "it was not begun: the report was stopped")
     environment = {**os.environ, "MUJOCO_GL": backend, "LP_NUM_THREADS": str(threads)}
     if backend == "osmesa":
         environment["PYOPENGL_PLATFORM"] = "osmesa"

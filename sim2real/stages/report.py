@@ -30,7 +30,13 @@ def report(command: Report, stage: Stage) -> dict[str, Any]:
 def _films(command: Report, story: Story, stage: Stage) -> Films:
     if not command.video:
         return Films(note="videos were turned off")
-    films = shoot(story, stage.out, cpus=stage.cpus, report=lambda fraction: stage.report(FILMING * fraction))
+    films = shoot(
+        story,
+        stage.out,
+        cpus=stage.cpus,
+        report=lambda fraction: stage.report(FILMING * fraction),
+        should_stop=stage.should_stop,
+    )
     if films.opengl is False:
         again = f"Then remove this report from the store (out/{stage.checkpoint.name}) and run it again."
         return Films(opengl=False, note=f"{films.note} {again}")
