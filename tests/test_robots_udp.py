@@ -205,6 +205,48 @@ def test_a_reset_puts_the_robot_on_its_feet_and_is_done_once_however_often_it_is
         assert machine.height != standing
 
 
+def test_a_repeated_greeting_or_reset_brings_the_same_state_again():
+    with emulated() as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:
+        assert robot.receive(1.0).sequence == 1
+        robot._send(udp.pack(udp.Kind.HELLO))
+        assert robot.receive(1.0).sequence == 1
+        robot.reset()
+        assert robot.receive(1.0).sequence == 2
+        robot._send(udp.pack_reset((), 1))
+        assert robot.receive(1.0).sequence == 2
+        robot.send(a_command(sequence=2))
+        assert robot.receive(1.0).sequence == 3
+        assert (len(machine.commands), emulator.dropped) == (1, {})
+
+
+def test_in_real_time_a_command_that_was_overtaken_by_a_newer_one_is_dropped_and_counted():
+    with emulated(clock="real") as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:
+        state = robot.receive(1.0)
+        while state.sequence < 3:
+            state = robot.receive(1.0)
+        for sequence in (3, 2, 3):
+            robot.send(a_command(sequence=sequence))
+        began = time.monotonic()
+        while len(machine.commands) < 2 and time.monotonic() < began + 1.0:
+            time.sleep(0.001)
+        assert [command.sequence for _, command in machine.commands] == [3, 3]
+        assert emulator.dropped == {"outdated": 1}
+
+
+def test_a_reset_whose_note_the_robot_cannot_read_is_a_bad_packet_and_the_robot_goes_on(monkeypatch):
+    def reset(note):
+        raise ValueError("an episode's note has 5 numbers, got 2")
+
+    with emulated() as (emulator, machine), closing(UdpRobot(emulator.address, timeout=0.3)) as robot:
+        monkeypatch.setattr(machine, "reset", reset)
+        with pytest.raises(ConnectionError, match="no RESET"):
+            robot.reset((1.0, 2.0))
+        assert emulator.dropped["note"] >= 1
+        monkeypatch.undo()
+        robot.reset()
+        assert robot.receive(1.0).sequence == 2
+
+
 def test_a_command_takes_effect_after_the_drives_delay():
     machine = EmulatedRobot(GO1, build_model(GO1), Imperfections(delay=0.008), np.random.default_rng(0))
     machine.command(a_command(joint_pos=DEFAULT + 0.1), at=0.0)
@@ -228,9 +270,26 @@ def test_sensors_lie_as_told():
     machine = EmulatedRobot(GO1, build_model(GO1), imperfections, np.random.default_rng(0))
     state = machine.sense(1)
     np.testing.assert_allclose(state.joint_pos, machine.data.qpos[7:19] + bias)
-    np.testing.assert_allclose(state.gyro - machine.gyro, [0.1, 0.0, 0.0])
     cosine = abs(state.orientation @ machine.orientation)
     assert 2.0 * np.arccos(cosine) == pytest.approx(0.02, rel=1e-3)
+
+
+def test_a_tilted_imu_turns_the_angular_rate_as_it_turns_gravity():
+    machine = EmulatedRobot(GO1, build_model(GO1), Imperfections(mounting=(0.1, 0.0, 0.0)), np.random.default_rng(0))
+    machine.data.qvel[3:6] = [0.5, 2.0, 0.0]
+    # rolled by 0.1 rad about x, the sensor finds 2 rad/s about the base's y at y cos 0.1 and z −sin 0.1
+    np.testing.assert_allclose(machine.sense(1).gyro, [0.5, 2.0 * np.cos(0.1), -2.0 * np.sin(0.1)], atol=1e-12)
+    machine.imperfections = Imperfections(gyro_bias=(0.1, 0.0, 0.0))
+    np.testing.assert_allclose(machine.sense(2).gyro, [0.6, 2.0, 0.0], atol=1e-12)
+
+
+def test_a_simulation_whose_velocities_are_no_numbers_has_broken_down():
+    machine = EmulatedRobot(GO1, build_model(GO1), Imperfections(), np.random.default_rng(0))
+    machine.advance(PERIOD)
+    assert not machine.diverged
+    machine.data.qvel[0] = np.nan
+    machine.advance(PERIOD)
+    assert machine.diverged
 
 
 def test_faults_are_written_kind_at_tick_plus_ticks():

@@ -37,7 +37,7 @@ def bundle_of(tmp_path, weights):
 
 
 def run_lockstep(bundle, faults=(), seconds=1.0, log=None, policy=None):
-    """Run `bundle`, or `policy` in its place, against a robot that breaks; returns the runtime's trip, the runtime and the robot."""
+    """Run `bundle`, or `policy` in its place, on a robot that breaks; returns trip, runtime and robot."""
     with emulated(faults=faults) as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:
         policy = policy or load_policy(bundle)
         runtime = Runtime(bundle, policy, robot, LockstepClock(2.0), log=log, soft_start=0.2)
@@ -72,7 +72,7 @@ def test_a_broken_state_leads_to_damping_within_a_tick_and_a_frozen_one_after_th
 def test_missing_and_damaged_states_lead_to_damping_after_three_ticks_of_real_time(fault, standing):
     for _ in range(5):  # a busy machine that stands still for 60 ms looks like a robot that does: try again
         trip, runtime, ticks, dropped = run_in_real_time(standing, fault)
-        if runtime.clock.late_ticks == 0 and ticks > STALE_TICKS - 1:
+        if runtime.figures.late_ticks == 0 and ticks > STALE_TICKS - 1:
             break
     assert (trip.guard, trip.reason) == ("stale_state", f"no new state for {STALE_TICKS + 1} ticks")
     assert ticks <= STALE_TICKS + 2

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -12,11 +13,14 @@ import pytest
 import robots
 from policies.bundle import read
 from sim2real.campaign.stage import Stage
+from sim2real.campaign.store import SCHEMA
 from sim2real.commands import Rehearse
 from sim2real.deploy.recorder import load
+from sim2real.reality import rehearse as reality_rehearse
 from sim2real.reality.episodes import COMMAND_HIGH, Episode, commands
 from sim2real.reality.referee import Referee
 from sim2real.reality.rehearse import Trial, TrialError, run_trial, write_robot
+from sim2real.stages import rehearse as stage_rehearse
 from sim2real.stages.rehearse import rehearse, worst_quarter
 
 GO1 = robots.get("go1")
@@ -74,7 +78,7 @@ def test_a_rehearsal_scores_sealed_realities_and_times_one_run_by_the_wall_clock
     assert 0.0 < result["tick_us"]["p50"] <= result["tick_us"]["p99"] <= result["tick_us"]["p999"]
     written = json.loads((stage.out / "rehearsal.json").read_text())
     assert {0.4 <= trial["hidden"]["friction"] <= 1.2 for trial in written["realities"]} == {True}
-    assert len(load(stage.out / "real_time")["sequence"]) == result["ticks"]
+    assert len(load(stage.out / "real_time-0")["sequence"]) == result["ticks"]
     assert "sim2real.reality.realities" not in set(sys.modules) - known  # this process never looked
 
 
@@ -141,6 +145,30 @@ def test_a_killed_rehearsal_goes_on_with_the_realities_it_had_not_finished(run_f
     assert result["score_per_reality"] == [pytest.approx(0.123), expected["score_per_reality"][1]]
 
 
+def test_a_killed_walk_by_the_wall_clock_goes_on_with_the_stretches_it_had_not_finished(
+    run_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(stage_rehearse, "STRETCH_SECONDS", 0.5)
+    command = Rehearse(run="export", realities=1, seconds=0.5, realtime_seconds=1.0)
+    stage = a_stage(tmp_path, run_folder)
+    rehearse(command, stage)
+    kept = stage.checkpoint / "real_time-0.json"
+    record = json.loads(kept.read_text())
+    record["runtime"] |= {"ticks": 1000, "seconds": 20.0, "late_ticks": 7, "trips": [{"guard": "tilt"}]}
+    kept.write_text(json.dumps(record))
+    (stage.checkpoint / "real_time-1.json").unlink()
+    shutil.rmtree(stage.out)
+    again = a_stage(tmp_path, run_folder)
+    result = rehearse(command, again)
+    second = json.loads((stage.checkpoint / "real_time-1.json").read_text())["runtime"]
+    assert result["ticks"] == 1000 + second["ticks"]
+    assert result["late_ticks"] == 7 + second["late_ticks"]
+    assert result["real_time_trips"] == 1 + len(second["trips"])
+    assert result["rate_hz"] == pytest.approx((1000 + second["ticks"]) / (20.0 + second["seconds"]))
+    tick_us = np.concatenate([load(again.out / f"real_time-{i}")["tick_us"] for i in range(2)])
+    assert result["tick_us"]["p50"] == pytest.approx(np.median(tick_us))
+
+
 def test_a_rehearsal_that_is_told_to_stop_starts_nothing_more(run_folder, tmp_path):
     stage = a_stage(tmp_path, run_folder, lost=lambda: True)
     rehearse(Rehearse(run="export", realities=2, seconds=5.0), stage)
@@ -148,9 +176,13 @@ def test_a_rehearsal_that_is_told_to_stop_starts_nothing_more(run_folder, tmp_pa
     assert list(stage.out.iterdir()) == []
 
 
-def test_a_run_without_a_bundle_says_what_to_do(tmp_path):
+@pytest.mark.parametrize(
+    ("result", "says"), [({}, "export the run first"), ({"reason": "no student stands"}, "no student stands")]
+)
+def test_a_run_without_a_bundle_says_what_to_do(result, says, tmp_path):
     (tmp_path / "run").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"holds no policy\.s2r; export the run first"):
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"schema": SCHEMA, "result": result}))
+    with pytest.raises(FileNotFoundError, match=rf"holds no policy\.s2r: {says}"):
         rehearse(Rehearse(run="x"), a_stage(tmp_path, tmp_path / "run"))
 
 
@@ -161,6 +193,28 @@ def test_a_process_that_dies_is_an_error_with_its_last_words(run_folder, robot_f
     path = deploy_bundles.write(tmp_path / "anymal.s2r", agreed, deploy_bundles.standing_weights(agreed))
     with pytest.raises(TrialError, match="contract field robot disagrees"):
         run_trial(a_trial(run_folder, robot_folder, bundle=path))
+
+
+def a_stand_in(tmp_path, monkeypatch, code: str) -> None:
+    """Let `code` run in place of realities."""
+    (tmp_path / "stand_in.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(reality_rehearse, "REALITY", "stand_in")
+
+
+def test_the_last_words_of_a_reality_that_died_under_its_driver_are_told(
+    run_folder, robot_folder, tmp_path, monkeypatch
+):
+    a_stand_in(tmp_path, monkeypatch, "print('port 9', flush=True)\nraise SystemExit('the ground opened')\n")
+    with pytest.raises(TrialError, match=r"(?s)no WELCOME from .*the reality said: the ground opened"):
+        run_trial(a_trial(run_folder, robot_folder))
+
+
+def test_a_reality_that_does_not_appear_is_given_up(run_folder, robot_folder, tmp_path, monkeypatch):
+    a_stand_in(tmp_path, monkeypatch, "import time\ntime.sleep(60.0)\n")
+    monkeypatch.setattr(reality_rehearse, "START_SECONDS", 0.3)
+    with pytest.raises(TrialError, match=r"the reality did not start within 0\.3 s"):
+        run_trial(a_trial(run_folder, robot_folder))
 
 
 RUN_ONE = """
@@ -207,6 +261,12 @@ def test_commands_cover_the_ranges_evenly_and_one_in_ten_stands_still():
         assert len(set(column)) == 36  # no two commands in one fortieth of a range
     assert asked.tolist() == np.array(commands(40, speed=1.6, time=0.17, seed=0)).tolist()
     assert asked.tolist() != np.array(commands(40, speed=1.6, time=0.17, seed=1)).tolist()
+
+
+@pytest.mark.parametrize("note", [(), (1.0, 2.0), (0.0, 0.0, 0.0, 1.0, 0.0), (np.nan, 0.0, 0.0, 1.0, 1.0)])
+def test_a_note_that_announces_no_episode_is_refused(note):
+    with pytest.raises(ValueError, match="an episode"):
+        Episode.from_note(note)
 
 
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])

@@ -104,16 +104,17 @@ class EmulatedRobot:
     def sense(self, sequence: int) -> RobotState:
         """What the sensors report now."""
         data, noise, encoders, imu = self.data, self.imperfections.noise, self.spec.encoders, self.spec.imu
+        mounting = np.array(self.imperfections.mounting)
         return RobotState(
             sequence=sequence,
             time=self.time,
             joint_pos=data.qpos[self._qpos] + self._encoder_bias + self._normal(encoders.position_noise * noise),
             joint_vel=data.qvel[self._qvel] + self._normal(encoders.velocity_noise * noise),
             joint_torque=data.actuator_force.copy(),
-            orientation=self._tilted(
-                np.array(self.imperfections.mounting) + self._normal(imu.gravity_noise * noise, 3)
-            ),
-            gyro=self.gyro + self.imperfections.gyro_bias + self._normal(imu.gyro_noise * noise, 3),
+            orientation=self._tilted(mounting + self._normal(imu.gravity_noise * noise, 3)),
+            gyro=_unrotated(mounting, self.gyro)
+            + self.imperfections.gyro_bias
+            + self._normal(imu.gyro_noise * noise, 3),
         )
 
     @property
@@ -194,8 +195,20 @@ class EmulatedRobot:
 
     def _tilted(self, rotation: Array) -> Array:
         """True orientation turned in the base frame by a rotation vector [rad]."""
-        turn, turned = np.empty(4), np.empty(4)
-        angle = float(np.linalg.norm(rotation))
-        mujoco.mju_axisAngle2Quat(turn, rotation / angle if angle else np.array([1.0, 0.0, 0.0]), angle)
-        mujoco.mju_mulQuat(turned, self.orientation, turn)
+        turned = np.empty(4)
+        mujoco.mju_mulQuat(turned, self.orientation, _turn(rotation))
         return turned
+
+
+def _turn(rotation: Array) -> Array:
+    """The quaternion of a rotation vector [rad]."""
+    turn, angle = np.empty(4), float(np.linalg.norm(rotation))
+    mujoco.mju_axisAngle2Quat(turn, rotation / angle if angle else np.array([1.0, 0.0, 0.0]), angle)
+    return turn
+
+
+def _unrotated(rotation: Array, vector: Array) -> Array:
+    """A base vector as a sensor sees it that is turned against the base by a rotation vector [rad]."""
+    seen = np.empty(3)
+    mujoco.mju_rotVecQuat(seen, vector, _turn(-rotation))
+    return seen

@@ -41,7 +41,9 @@ class Machine(Protocol):
 
     @property
     def time(self) -> float: ...
-    def reset(self, note: Sequence[float]) -> None: ...
+    def reset(self, note: Sequence[float]) -> None:
+        """Stand again; ValueError for a `note` that it cannot read."""
+
     def command(self, command: RobotCommand, at: float) -> None: ...
     def damp(self) -> None: ...
     def advance(self, seconds: float) -> None: ...
@@ -83,7 +85,7 @@ class UdpEmulator:
         self._writer: tuple[str, int] | None = None
         self._heard = self._commanded = self._opened = 0.0
         self._watching = self._running = False
-        self._reset_number = self._answerable = 0
+        self._reset_number = self._answerable = self._obeyed = 0
         self._sent = b""
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind((LOOPBACK, port))
@@ -161,14 +163,12 @@ class UdpEmulator:
             self.dropped["unreachable"] += 1
 
     def _handle(self, packet: Packet, sender: tuple[str, int]) -> None:
-        if not self._accept(packet, sender):
+        alive = self._writer is not None and time.monotonic() - self._heard < WRITER_ALIVE
+        if not self._accept(packet, sender, alive):
             return
         self._heard = time.monotonic()
         if packet.kind == Kind.HELLO:
-            self._writer, self._reset_number, self.damped_at = sender, 0, None
-            self._send(packets.pack_text(Kind.WELCOME, self._info()))
-            if self.clock == "lockstep":
-                self._publish()
+            self._greet(sender, again=sender == self._writer and alive)
         elif packet.kind == Kind.COMMAND:
             self._obey(packet)
         elif packet.kind == Kind.RESET:
@@ -180,9 +180,15 @@ class UdpEmulator:
         else:
             raise PacketError("kind")
 
-    def _accept(self, packet: Packet, sender: tuple[str, int]) -> bool:
+    def _greet(self, sender: tuple[str, int], again: bool) -> None:
+        """Welcome a writer, or repeat to it what it missed."""
+        if not again:
+            self._writer, self._reset_number, self._obeyed, self.damped_at = sender, 0, 0, None
+        self._send(packets.pack_text(Kind.WELCOME, self._info()))
+        self._show(again)
+
+    def _accept(self, packet: Packet, sender: tuple[str, int], alive: bool) -> bool:
         """Whether `sender` may write: the one writer, or a new one that greets while there is none."""
-        alive = self._writer is not None and time.monotonic() - self._heard < WRITER_ALIVE
         if sender == self._writer or (packet.kind == Kind.HELLO and not alive):
             return True
         self.dropped["stranger"] += 1
@@ -207,6 +213,9 @@ class UdpEmulator:
             raise PacketError("non-finite")
         if command.sequence > self.sequence or (self.clock == "lockstep" and command.sequence != self._answerable):
             raise PacketError("sequence")
+        if command.sequence < self._obeyed:
+            raise PacketError("outdated")
+        self._obeyed = command.sequence
         self._commanded, self._watching, self.damped_at = time.monotonic(), self.clock == "real", None
         self.machine.command(command, at=self._arrival())
         if self.clock == "lockstep":
@@ -223,22 +232,39 @@ class UdpEmulator:
 
     def _reset(self, packet: Packet) -> None:
         note = packets.unpack_reset(packet)
-        if packet.sequence != self._reset_number:  # else the client missed the echo of what is done already
+        again = packet.sequence == self._reset_number  # the client missed the echo of what is done already
+        if not again:
+            try:
+                self.machine.reset(note)
+            except ValueError as error:  # the machine cannot read it
+                raise PacketError("note") from error
             self._reset_number, self._watching, self.damped_at = packet.sequence, False, None
-            self.machine.reset(note)
         self._send(packets.pack_reset(note, packet.sequence))
+        self._show(again)
+
+    def _show(self, again: bool) -> None:
+        """In lockstep, send the next state to answer, or the same `again`; in real time states come by themselves."""
         if self.clock == "lockstep":
-            self._publish()
+            if again:
+                self._transmit(self._acting())
+            else:
+                self._publish()
 
     def _publish(self) -> None:
         self.sequence += 1
-        faults = {fault.kind for fault in self.faults if fault.acts_on(self.sequence)}
+        faults = self._acting()
         if "tilt" in faults:
             self.machine.tip_over(1.2)
             self.faults = [fault for fault in self.faults if fault.kind != "tilt"]
         if "freeze" not in faults:
             self._answerable = self.sequence
             self._sent = packets.pack_state(self._on_bus(self._spoil(self.machine.sense(self.sequence), faults)))
+        self._transmit(faults)
+
+    def _acting(self) -> set[FaultKind]:
+        return {fault.kind for fault in self.faults if fault.acts_on(self.sequence)}
+
+    def _transmit(self, faults: set[FaultKind]) -> None:
         if "drop" not in faults:
             self._send(_damage(self._sent) if "crc" in faults else self._sent)
 

@@ -6,18 +6,22 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 FIFO_PRIORITY = 50
+LATE_SHARE = 0.1
+"""A tick that begins this share of a period after its deadline is late."""
 
 
 class Clock(Protocol):
     """Paces the control loop."""
 
+    kind: Literal["lockstep", "real"]
+    """What the robot must keep, too."""
     patience: float
     """How long a tick waits for the robot's state [s]."""
     late_ticks: int
-    """Deadlines that passed before the loop was ready for them; they are skipped, never caught up."""
+    """Ticks that began after their deadline, and those that were skipped because the next deadline had passed, too."""
 
     def start(self) -> None:
         """The first tick is due now."""
@@ -29,6 +33,7 @@ class Clock(Protocol):
 class LockstepClock:
     """The robot waits for its command, so a tick begins when its state arrives; nothing is ever late."""
 
+    kind: Literal["lockstep", "real"] = "lockstep"
     late_ticks = 0
 
     def __init__(self, patience: float = 5.0) -> None:
@@ -44,6 +49,7 @@ class LockstepClock:
 class RealClock:
     """A tick every `period` [s] of the wall clock, at absolute deadlines, so that errors do not add up."""
 
+    kind: Literal["lockstep", "real"] = "real"
     patience = 0.0
 
     def __init__(self, period: float) -> None:
@@ -56,12 +62,13 @@ class RealClock:
         self._deadline = time.monotonic()
 
     def wait(self) -> None:
-        """Sleep until the next deadline; deadlines that are over already are counted and skipped."""
+        """Sleep until the next deadline; ticks whose whole period is over already are skipped, never caught up."""
         now = time.monotonic()
-        missed = max(0, int((now - self._deadline) / self.period))
-        self.late_ticks += missed
-        self._deadline += missed * self.period
+        skipped = max(0, int((now - self._deadline) / self.period))
+        self._deadline += skipped * self.period
         time.sleep(max(0.0, self._deadline - now))
+        late = time.monotonic() - self._deadline > LATE_SHARE * self.period
+        self.late_ticks += skipped + late
         self._deadline += self.period
 
 

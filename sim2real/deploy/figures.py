@@ -1,9 +1,11 @@
 """What a run on a robot came to: ticks, their times, and who intervened."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,7 @@ class Figures:
     """On this computer's clock."""
     tick_us: list[float] = field(default_factory=list)
     """From a state in hand to its command sent, each tick [µs]."""
+    late_ticks: int = 0
     trips: list[Trip] = field(default_factory=list)
     bounded: dict[str, int] = field(default_factory=dict)
     """Guard -> ticks in which it changed the targets."""
@@ -42,11 +45,19 @@ class Figures:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, with percentiles for the times."""
-        p50, p99, p999 = np.percentile(self.tick_us or [0.0], (50.0, 99.0, 99.9))
         return {
             "ticks": self.ticks,
+            "seconds": self.seconds,
             "rate_hz": self.ticks / self.seconds if self.seconds else 0.0,
-            "tick_us": {"p50": float(p50), "p99": float(p99), "p999": float(p999)},
+            "tick_us": percentiles(self.tick_us),
+            "late_ticks": self.late_ticks,
             "trips": [asdict(trip) for trip in self.trips],
             "bounded": self.bounded,
         }
+
+
+def percentiles(tick_us: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
+    """Of the ticks' times [µs]: median, 99 % and 99.9 %; zeros where there was no tick."""
+    values = tick_us if len(tick_us) else (0.0,)
+    p50, p99, p999 = np.percentile(values, (50.0, 99.0, 99.9))
+    return {"p50": float(p50), "p99": float(p99), "p999": float(p999)}

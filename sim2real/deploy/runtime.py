@@ -35,6 +35,9 @@ DAMP_SECONDS = 0.5
 DAMPING = 3.0
 """Damping of a robot that is let go, in units of the contract's kd."""
 
+COMMAND_TOLERANCE = 1e-6
+"""A command may be beyond the trained range by rounding."""
+
 
 class Mode(IntEnum):
     """Where the control loop is."""
@@ -74,6 +77,18 @@ def check_robot(contract: PolicyContract, info: RobotInfo) -> None:
             )
 
 
+def check_command(contract: PolicyContract, command: tuple[float, float, float]) -> None:
+    """Refuse a velocity command that the policy was not trained for.
+
+    Raises:
+        ValueError: naming the first component that is out of range.
+    """
+    names = ("vx [m/s]", "vy [m/s]", "yaw rate [rad/s]")
+    for name, low, value, high in zip(names, contract.command_low, command, contract.command_high, strict=True):
+        if not low - COMMAND_TOLERANCE <= value <= high + COMMAND_TOLERANCE:
+            raise ValueError(f"{name} must lie between {low:.3f} and {high:.3f}, as in training, got {value}")
+
+
 class Runtime:
     """Runs one bundle on one robot.
 
@@ -86,6 +101,7 @@ class Runtime:
 
     Raises:
         ContractError: the bundle is for another robot, or needs sensors that are not there.
+        ValueError: robot and loop keep different clocks.
     """
 
     def __init__(
@@ -100,6 +116,11 @@ class Runtime:
     ) -> None:
         self.contract, self.policy, self.robot, self.clock = bundle.contract, policy, robot, clock
         check_robot(self.contract, robot.info)
+        if clock.kind != robot.info.clock:
+            raise ValueError(
+                f"the loop's clock is {clock.kind!r}, the robot's is {robot.info.clock!r}; a robot that waits for its "
+                f"commands needs a LockstepClock, any other a RealClock"
+            )
         robot.use_order(self.contract.joint_names)
         self.observer, self.limits = Observer(self.contract), Limits.of(self.contract)
         self.soft_start_ticks = max(1, round(soft_start / self.contract.control_period))
@@ -115,8 +136,10 @@ class Runtime:
             The trip that ended it early, if one did. Every call arms anew, except after an emergency stop.
 
         Raises:
+            ValueError: the policy was not trained for such a command; the robot is not touched.
             ConnectionError: the robot reports no state (lockstep: at any tick; real clock: at the start).
         """
+        check_command(self.contract, command)
         self._command = np.array(command, dtype=np.float64)
         self.observer.restart()
         with self.stop.on_signals():
@@ -136,7 +159,7 @@ class Runtime:
     def report(self) -> dict[str, Any]:
         """Figures of all runs so far."""
         dropped = dict(getattr(self.robot, "dropped", {}))
-        return {**self.figures.as_dict(), "late_ticks": self.clock.late_ticks, "dropped": dropped}
+        return {**self.figures.as_dict(), "dropped": dropped}
 
     def _arm(self) -> None:
         self._trip: Trip | None = None
@@ -150,10 +173,13 @@ class Runtime:
         self.clock.start()
 
     def _walk(self, seconds: float) -> None:
-        began = time.monotonic()
-        if self._repeat(Mode.SOFT_START, self._rise, self.soft_start_ticks):
-            self._repeat(Mode.RUN, self._decide, round(seconds / self.contract.control_period))
-        self.figures.seconds += time.monotonic() - began
+        began, late = time.monotonic(), self.clock.late_ticks
+        try:
+            if self._repeat(Mode.SOFT_START, self._rise, self.soft_start_ticks):
+                self._repeat(Mode.RUN, self._decide, round(seconds / self.contract.control_period))
+        finally:
+            self.figures.seconds += time.monotonic() - began
+            self.figures.late_ticks += self.clock.late_ticks - late
 
     def _repeat(self, mode: Mode, propose: Callable[[RobotState], Array], ticks: int) -> bool:
         """Run `ticks` ticks; False as soon as a guard trips."""

@@ -49,20 +49,24 @@ def drive(job: Job) -> dict[str, Any]:
     with closing(UdpRobot(("127.0.0.1", job.port))) as robot:
         runtime = Runtime(bundle, policy, robot, clock, log=job.log, soft_start=job.soft_start)
         stolen = stolen_seconds()
-        with real_time_priority() if job.clock == "real" else nullcontext("not asked for") as granted:
-            for episode in job.episodes:
-                robot.reset(episode.note())
-                margin = episode.settle - job.soft_start  # the referee's clock starts a little before ours
-                runtime.run(episode.command, episode.seconds + max(0.0, margin))
-                if runtime.stop.pressed_by:
-                    break
+        try:
+            granted = _play(job, runtime, robot)
+        finally:
+            report = runtime.close()  # the log of what happened until then
         stolen_ms = 1e3 * (stolen_seconds() - stolen)
-        return {
-            **runtime.close(),
-            "scheduler": granted,
-            "stolen_ms": stolen_ms,
-            "stopped_by": runtime.stop.pressed_by,
-        }
+        return {**report, "scheduler": granted, "stolen_ms": stolen_ms, "stopped_by": runtime.stop.pressed_by}
+
+
+def _play(job: Job, runtime: Runtime, robot: UdpRobot) -> str:
+    """Run the episodes until the end or an emergency stop; returns the priority that was granted."""
+    with real_time_priority() if job.clock == "real" else nullcontext("not asked for") as granted:
+        for episode in job.episodes:
+            robot.reset(episode.note())
+            margin = episode.settle - job.soft_start  # the referee's clock starts a little before ours
+            runtime.run(episode.command, episode.seconds + max(0.0, margin))
+            if runtime.stop.pressed_by:
+                break
+    return granted
 
 
 def _stop_with_parent() -> None:

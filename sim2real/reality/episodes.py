@@ -1,7 +1,8 @@
 """What a rehearsal asks of a robot: velocity commands, and the note about them that goes with each reset."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 
@@ -26,6 +27,10 @@ class Episode:
     seconds: float
     """Scored [s]."""
 
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.note())) or self.settle < 0.0 or self.seconds <= 0.0:
+            raise ValueError(f"an episode takes finite numbers, settle >= 0 and seconds > 0 [s], got {self}")
+
     @property
     def command(self) -> tuple[float, float, float]:
         return (self.vx, self.vy, self.yaw_rate)
@@ -36,7 +41,13 @@ class Episode:
 
     @staticmethod
     def from_note(note: Sequence[float]) -> "Episode":
-        """The episode that a reset packet announced."""
+        """The episode that a reset packet announced.
+
+        Raises:
+            ValueError: the numbers are none of an episode.
+        """
+        if len(note) != len(fields(Episode)):
+            raise ValueError(f"an episode's note has {len(fields(Episode))} numbers, got {len(note)}")
         vx, vy, yaw_rate, settle, seconds = note
         return Episode(vx=vx, vy=vy, yaw_rate=yaw_rate, settle=settle, seconds=seconds)
 

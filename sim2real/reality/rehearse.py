@@ -5,6 +5,7 @@ This process starts both and waits. It never holds what the reality hides until 
 
 import contextlib
 import json
+import select
 import subprocess
 import sys
 import time
@@ -24,6 +25,10 @@ REAL_MARGIN = 0.1
 START_SECONDS = 30.0
 """How long a reality may take to appear [s]."""
 POLL_SECONDS = 0.05
+REALITY = "sim2real.reality.realities"
+"""Module that holds a reality; it is run, never imported."""
+TAIL = 2000
+"""Characters of a failed process's errors that are shown."""
 QUIT_SECONDS = 10.0
 """How long a process may take to end when it was asked to [s]."""
 
@@ -83,7 +88,10 @@ def run_trial(trial: Trial, should_stop: Callable[[], bool] = lambda: False) -> 
         port = _read_port(reality)
         with _process(["sim2real.reality.driver"], stdin=subprocess.PIPE) as driver:
             _hand_over(driver, _job(trial, port))
-            report = _last_line(driver, should_stop)
+            try:
+                report = _last_line(driver, should_stop)
+            except TrialError as error:
+                raise TrialError(f"{error}{_last_words(reality)}") from None
         judgement = _last_line(reality, should_stop)
     return {**judgement, "runtime": report, "seconds": time.monotonic() - began}
 
@@ -100,8 +108,7 @@ def _job(trial: Trial, port: int) -> dict[str, Any]:
 
 
 def _reality(trial: Trial) -> contextlib.AbstractContextManager["subprocess.Popen[str]"]:
-    module = "sim2real.reality.realities"
-    return _process([module, str(trial.robot), "--seed", str(trial.seed), "--clock", trial.clock])
+    return _process([REALITY, str(trial.robot), "--seed", str(trial.seed), "--clock", trial.clock])
 
 
 @contextlib.contextmanager
@@ -143,10 +150,21 @@ def _hand_over(process: "subprocess.Popen[str]", job: dict[str, Any]) -> None:
 
 def _read_port(process: "subprocess.Popen[str]") -> int:
     assert process.stdout is not None
+    if not select.select([process.stdout], [], [], START_SECONDS)[0]:
+        raise TrialError(f"the reality did not start within {START_SECONDS} s")
     line = process.stdout.readline()
     if not line.startswith("port "):
-        raise TrialError(f"the reality did not start: {process.communicate()[1].strip()[-2000:] or line!r}")
+        raise TrialError(f"the reality did not start: {process.communicate()[1].strip()[-TAIL:] or line!r}")
     return int(line.removeprefix("port "))
+
+
+def _last_words(reality: "subprocess.Popen[str]") -> str:
+    """What a reality complained about, if it did; ends it."""
+    reality.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        if errors := reality.communicate(timeout=QUIT_SECONDS)[1].strip():
+            return f"\nthe reality said: {errors[-TAIL:]}"
+    return ""
 
 
 def _last_line(process: "subprocess.Popen[str]", should_stop: Callable[[], bool]) -> dict[str, Any]:
@@ -159,5 +177,5 @@ def _last_line(process: "subprocess.Popen[str]", should_stop: Callable[[], bool]
             if should_stop():
                 raise TrialStopped from None
     if process.returncode != 0:
-        raise TrialError(f"{' '.join(map(str, process.args[1:3]))} failed: {errors.strip()[-2000:]}")  # type: ignore[index]
+        raise TrialError(f"{' '.join(map(str, process.args[1:3]))} failed: {errors.strip()[-TAIL:]}")  # type: ignore[index]
     return json.loads(output.strip().splitlines()[-1])

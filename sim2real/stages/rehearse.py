@@ -1,23 +1,29 @@
-"""Rehearse a bundle: sealed realities for the score, one run against the wall clock for the deadlines.
+"""Rehearse a bundle: sealed realities for the score, and a walk against the wall clock for the deadlines.
 
 The score is the mean over realities and episodes, as the simulated score is; a run that was killed goes on with the
-realities that it had not finished.
+realities and the stretches of that walk that it had not finished.
 """
 
 import math
+import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from policies.bundle import Bundle, read
 from sim2real.campaign.files import read_json, write_json
 from sim2real.campaign.stage import Stage
 from sim2real.campaign.store import read_record
 from sim2real.commands import Rehearse
+from sim2real.deploy.figures import percentiles
+from sim2real.deploy.recorder import load
 from sim2real.reality.episodes import commands
 from sim2real.reality.rehearse import Trial, TrialStopped, run_trial, write_robot
 from sim2real.statistics import iqm
@@ -74,10 +80,13 @@ def _trials(command: Rehearse, bundle: Bundle, path: Path, robot: Path) -> list[
 
 def _score(command: Rehearse, stage: Stage, trials: list[Trial]) -> list[Record]:
     """Run the trials side by side, those aside that an earlier attempt finished."""
-    done = {trial.seed: read_json(_file(stage, trial)) for trial in trials if _file(stage, trial).is_file()}
+    kept = {trial.seed: stage.checkpoint / f"reality-{trial.seed}.json" for trial in trials}
+    done = {seed: read_json(file) for seed, file in kept.items() if file.is_file()}
     workers = 1 if command.clock == "real" else max(1, stage.cpus)  # deadlines want the machine for themselves
     with ThreadPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_run_and_keep, stage, trial) for trial in trials if trial.seed not in done]
+        jobs = [
+            pool.submit(_run_and_keep, stage, trial, kept[trial.seed]) for trial in trials if trial.seed not in done
+        ]
         try:
             for job in as_completed(jobs):
                 done[job.result()["seed"]] = job.result()
@@ -88,16 +97,12 @@ def _score(command: Rehearse, stage: Stage, trials: list[Trial]) -> list[Record]
     return [done[trial.seed] for trial in trials]
 
 
-def _run_and_keep(stage: Stage, trial: Trial) -> Record:
+def _run_and_keep(stage: Stage, trial: Trial, file: Path) -> Record:
     if stage.should_stop():
         raise TrialStopped
     record = run_trial(trial, stage.should_stop)
-    write_json(_file(stage, trial), record)
+    write_json(file, record)
     return record
-
-
-def _file(stage: Stage, trial: Trial) -> Path:
-    return stage.checkpoint / f"reality-{trial.seed}.json"
 
 
 def _scored_share(command: Rehearse) -> float:
@@ -106,20 +111,69 @@ def _scored_share(command: Rehearse) -> float:
 
 
 def _time(command: Rehearse, stage: Stage, bundle: Bundle, path: Path, robot: Path) -> Record | None:
-    """Walk steadily against the wall clock, alone on the machine; a trip ends only its own stretch."""
+    """Walk steadily against the wall clock, alone on the machine, in stretches that are kept one by one."""
     if not command.realtime_seconds:
         return None
-    stretches = max(1, round(command.realtime_seconds / STRETCH_SECONDS))
+    count = max(1, round(command.realtime_seconds / STRETCH_SECONDS))
     trial = Trial(
         bundle=path,
         robot=robot,
         seed=command.seed,
         clock="real",
-        commands=((STEADY * bundle.contract.speed, 0.0, 0.0),) * stretches,
-        seconds=command.realtime_seconds / stretches,
-        log=stage.out / "real_time",
+        commands=((STEADY * bundle.contract.speed, 0.0, 0.0),),
+        seconds=command.realtime_seconds / count,
     )
-    return run_trial(trial, stage.should_stop)
+    stretches = []
+    for index in range(count):
+        stretches.append(_stretch(stage, trial, f"real_time-{index}"))
+        stage.report(_scored_share(command) + (1.0 - _scored_share(command)) * (index + 1) / count)
+    logs = [stage.out / f"real_time-{index}" for index in range(count)]
+    return _merged(stretches, np.concatenate([load(log)["tick_us"] for log in logs]))
+
+
+def _stretch(stage: Stage, trial: Trial, name: str) -> Record:
+    """Run one stretch, unless an earlier attempt finished it; its log is in `stage.out / name` in either case."""
+    kept, log = stage.checkpoint / f"{name}.json", stage.checkpoint / name
+    if kept.is_file():
+        record = read_json(kept)
+    else:
+        shutil.rmtree(log, ignore_errors=True)  # what an attempt left that was killed
+        record = _run_and_keep(stage, replace(trial, log=log), kept)
+    shutil.copytree(log, stage.out / name)
+    return record
+
+
+def _merged(stretches: list[Record], tick_us: NDArray[np.float64]) -> Record:
+    """Stretches as if they were one trial; `tick_us` holds the times of all their ticks [µs]."""
+    runs = [stretch["runtime"] for stretch in stretches]
+    ticks, seconds = sum(run["ticks"] for run in runs), sum(run["seconds"] for run in runs)
+    runtime = {
+        "ticks": ticks,
+        "seconds": seconds,
+        "rate_hz": ticks / seconds,
+        "tick_us": percentiles(tick_us),
+        "late_ticks": sum(run["late_ticks"] for run in runs),
+        "trips": [trip for run in runs for trip in run["trips"]],
+        "bounded": _total(run["bounded"] for run in runs),
+        "dropped": _total(run["dropped"] for run in runs),
+        "scheduler": runs[0]["scheduler"],
+        "stolen_ms": sum(run["stolen_ms"] for run in runs),
+    }
+    return {
+        "seed": stretches[0]["seed"],
+        "episodes": [episode for stretch in stretches for episode in stretch["episodes"]],
+        "seconds_real": sum(stretch["seconds_real"] for stretch in stretches),
+        "hidden": stretches[0]["hidden"],
+        "runtime": runtime,
+        "seconds": sum(stretch["seconds"] for stretch in stretches),
+    }
+
+
+def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return dict(total)
 
 
 def _summary(bundle: Bundle, trials: list[Record], timed: Record | None) -> Record:
