@@ -1,11 +1,9 @@
 """A skill: the half of any trained policy that acts, whatever trained it, on one file.
 
 `Skill` maps raw SI observation frames (history oldest first) to dimensionless actions. Its weights know nothing of the
-robot's units; `load_skill` with another robot's
-terms moves them there.
+robot's units; `load_skill` with another robot's terms moves them there.
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,14 +19,12 @@ from envs.observations import Term, actor_terms, privileged_terms
 from envs.randomization import PARAMETERS, Randomization
 from envs.vector_env import VectorEnv
 from policies import checkpoint
+from policies.evaluation import Actor
 from policies.networks import ActorCritic, perceptron
 from policies.normalizer import Normalizer
 from robots.joint_space import joint_space
 from robots.records import decode
 from robots.spec import RobotSpec
-
-Actor = Callable[[torch.Tensor], torch.Tensor]
-"""Observation rows of a `VectorEnv`, (n, width), to dimensionless actions, (n, num_joints)."""
 
 
 @dataclass(frozen=True, kw_only=True)
