@@ -1,8 +1,8 @@
 """The MuJoCo model of a robot, compiled from its MJCF and its specification.
 
 The MJCF gives bodies, inertias and shapes; everything the specification states (joint limits, actuator physics, gains,
-the physics step, the nominal pose) overrides the file. SI. One position actuator per joint, named as the joint and in
-canonical order: `ctrl` is the vector of joint targets [rad].
+the physics step, the nominal pose) overrides the file. SI. One actuator per joint, named as the joint and in canonical
+order: `ctrl` is the vector of joint targets [rad], or of torques [N·m] where joints are commanded by torque.
 """
 
 from typing import Literal
@@ -34,7 +34,7 @@ def build_model(spec: RobotSpec, *, contacts: Contacts = "feet", delay_samples: 
     editable = edit_model(spec, contacts=contacts, delay_samples=delay_samples)
     model = editable.compile()
     qpos = _default_qpos(model, spec)
-    editable.add_key(name=DEFAULT_KEY, qpos=qpos, ctrl=np.array(spec.default_positions))
+    editable.add_key(name=DEFAULT_KEY, qpos=qpos, ctrl=np.array(spec.default_controls))
     return editable.compile()
 
 
@@ -55,12 +55,29 @@ def edit_model(spec: RobotSpec, *, contacts: Contacts = "feet", delay_samples: i
             )
         _set_joint(joints[joint.name], joint)
         _add_actuator(editable, joint, delay_samples, spec.physics_dt)
+    for passive in spec.passive_joints:
+        if passive.name not in joints:
+            raise ValueError(
+                f"robot {spec.name}: no joint {passive.name!r} in {spec.mjcf_path}{nearest(passive.name, joints)}"
+            )
+        joints[passive.name].damping = [passive.damping, 0.0, 0.0]
+        joints[passive.name].frictionloss = passive.friction_loss
     return editable
 
 
 def joint_qpos_indices(model: mujoco.MjModel, spec: RobotSpec) -> NDArray[np.intp]:
     """(num_joints,) where the joints' positions lie in `qpos`, in canonical order."""
     return np.array([model.joint(name).qposadr[0] for name in spec.joint_names], dtype=np.intp)
+
+
+def measured_qpos_indices(model: mujoco.MjModel, spec: RobotSpec) -> NDArray[np.intp]:
+    """(num_measured,) where the positions of all joints with encoders lie in `qpos`: driven ones, then passive ones."""
+    return np.array([model.joint(name).qposadr[0] for name in spec.measured_joints], dtype=np.intp)
+
+
+def measured_dof_indices(model: mujoco.MjModel, spec: RobotSpec) -> NDArray[np.intp]:
+    """(num_measured,) where their velocities lie in `qvel`."""
+    return np.array([model.joint(name).dofadr[0] for name in spec.measured_joints], dtype=np.intp)
 
 
 def joint_dof_indices(model: mujoco.MjModel, spec: RobotSpec) -> NDArray[np.intp]:
@@ -180,7 +197,10 @@ def _set_joint(joint: mujoco.MjsJoint, spec: JointSpec) -> None:
 
 def _add_actuator(editable: mujoco.MjSpec, joint: JointSpec, delay_samples: int, physics_dt: float) -> None:
     actuator = editable.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-    actuator.set_to_position(kp=joint.actuator.kp, kv=joint.actuator.kd)
+    if joint.actuator.control == "position":
+        actuator.set_to_position(kp=joint.actuator.kp, kv=joint.actuator.kd)
+    else:
+        actuator.set_to_motor()
     actuator.ctrllimited = mujoco.mjtLimited.mjLIMITED_FALSE
     actuator.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
     actuator.forcerange = [-joint.actuator.torque_limit, joint.actuator.torque_limit]
@@ -201,4 +221,6 @@ def _default_qpos(model: mujoco.MjModel, spec: RobotSpec) -> NDArray[np.float64]
         start = model.jnt_qposadr[model.body(spec.base_body).jntadr[0]]
         qpos[start : start + 7] = (0.0, 0.0, spec.default_height, 1.0, 0.0, 0.0, 0.0)
     qpos[joint_qpos_indices(model, spec)] = spec.default_positions
+    for passive in spec.passive_joints:
+        qpos[model.joint(passive.name).qposadr[0]] = passive.default_position
     return qpos

@@ -13,16 +13,23 @@ from typing import Literal
 from robots.records import decode, encode
 
 ASSETS = Path(__file__).parent / "zoo" / "assets"
+Sensor = Literal["imu", "encoders", "foot_contacts"]
+"""What hardware can measure: tilt and angular rate of the base, joint angles and rates, load on each foot."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActuatorSpec:
-    """A geared motor under a PD position servo, as the joint feels it."""
+    """A geared motor, by itself or under a PD position servo, as the joint feels it.
 
-    kp: float
-    """Stiffness of the servo [N·m/rad]."""
-    kd: float
-    """Damping of the servo [N·m·s/rad]."""
+    Of a sliding joint: [N] for [N·m], [m] for [rad], [kg] for [kg·m²].
+    """
+
+    control: Literal["position", "torque"] = "position"
+    """What is commanded: a joint target that a PD servo follows, or the torque itself."""
+    kp: float = 0.0
+    """Stiffness of the servo [N·m/rad]; 0 under torque control."""
+    kd: float = 0.0
+    """Damping of the servo [N·m·s/rad]; 0 under torque control."""
     torque_limit: float
     """Limit of either sign [N·m]."""
     velocity_limit: float
@@ -37,9 +44,13 @@ class ActuatorSpec:
     """Time from command to torque [s]."""
 
     def __post_init__(self) -> None:
-        for name in ("kp", "torque_limit", "velocity_limit"):
+        for name in ("torque_limit", "velocity_limit"):
             if getattr(self, name) <= 0.0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
+        if self.control == "position" and self.kp <= 0.0:
+            raise ValueError(f"kp of a position servo must be > 0, got {self.kp}; control='torque' needs none")
+        if self.control == "torque" and (self.kp or self.kd):
+            raise ValueError(f"kp and kd must be 0 under torque control, got {self.kp} and {self.kd}")
         for name in ("kd", "armature", "damping", "friction_loss", "delay"):
             if getattr(self, name) < 0.0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
@@ -47,7 +58,7 @@ class ActuatorSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class JointSpec:
-    """A driven hinge joint."""
+    """A driven joint: a hinge, or a slide, whose positions are [m] and forces [N]."""
 
     name: str
     """Name in the MJCF."""
@@ -63,6 +74,20 @@ class JointSpec:
             raise ValueError(
                 f"joint {self.name}: default_position must lie within [{low}, {high}] rad, got {self.default_position}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassiveJointSpec:
+    """A joint with an encoder and no motor, like the hinge of a pole on a cart."""
+
+    name: str
+    """Name in the MJCF, which also gives its range."""
+    default_position: float = 0.0
+    """Position in the nominal pose [rad]."""
+    damping: float = 0.0
+    """Viscous friction [N·m·s/rad]."""
+    friction_loss: float = 0.0
+    """Coulomb friction [N·m]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +131,8 @@ class RobotSpec:
     """A robot: everything that training, export and the real backend must agree on."""
 
     name: str
-    kind: Literal["quadruped", "humanoid", "arm"]
+    kind: Literal["quadruped", "humanoid", "hexapod", "arm", "machine"]
+    """A "machine" is commanded by torque and may have passive joints: cart-pole, pendulum, acrobot."""
     mjcf: str
     """Path of the MJCF: relative to `robots/zoo/assets`, or absolute."""
     base_body: str
@@ -114,7 +140,13 @@ class RobotSpec:
     joints: tuple[JointSpec, ...]
     """In canonical order."""
     feet: tuple[FootSpec, ...] = ()
-    """Legs front-left, front-right, rear-left, rear-right."""
+    """Legs from front to rear, left before right: two, four or six."""
+    passive_joints: tuple[PassiveJointSpec, ...] = ()
+    """Joints that only encoders know."""
+    end_effector: str = ""
+    """Site of an arm's tool in the MJCF; empty where there is none."""
+    sensors: tuple[Sensor, ...] = ("imu", "encoders")
+    """What it can measure; an actor may see nothing else of the world."""
     imu: ImuSpec = field(default_factory=ImuSpec)
     encoders: EncoderSpec = field(default_factory=EncoderSpec)
     default_height: float
@@ -130,8 +162,8 @@ class RobotSpec:
     """Group of constants -> where they come from."""
 
     def __post_init__(self) -> None:
-        if len({joint.name for joint in self.joints}) != len(self.joints):
-            raise ValueError(f"robot {self.name}: joint names must differ, got {self.joint_names}")
+        if len(set(self.measured_joints)) != len(self.measured_joints):
+            raise ValueError(f"robot {self.name}: joint names must differ, got {self.measured_joints}")
         for name in ("length", "mass", "control_hz", "physics_dt"):
             if getattr(self, name) <= 0.0:
                 raise ValueError(f"robot {self.name}: {name} must be > 0, got {getattr(self, name)}")
@@ -153,6 +185,16 @@ class RobotSpec:
     @property
     def default_positions(self) -> tuple[float, ...]:
         return tuple(joint.default_position for joint in self.joints)
+
+    @property
+    def default_controls(self) -> tuple[float, ...]:
+        """`ctrl` that holds the nominal pose: joint targets [rad], or no torque."""
+        return tuple(joint.default_position * (joint.actuator.control == "position") for joint in self.joints)
+
+    @property
+    def measured_joints(self) -> tuple[str, ...]:
+        """Names of all joints with encoders: the driven ones, then the passive ones."""
+        return self.joint_names + tuple(joint.name for joint in self.passive_joints)
 
     @property
     def substeps(self) -> int:
