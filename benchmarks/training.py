@@ -33,7 +33,8 @@ from benchmarks.machine import cpu_seconds
 from benchmarks.report import Report, Tier
 from envs.randomization import delay_samples, preset
 from envs.registration import env_id
-from envs.start_states import settled_rows
+from envs.physics.cpu import CpuPhysics
+from envs.start_states import POOL, settled
 from envs.vector_env import VectorEnv
 from policies.networks import ActorCritic, Layout
 from policies.ppo import PPO
@@ -181,7 +182,7 @@ def raw(effort: Effort) -> Contestant:
     spec = robots.get(ROBOT)
     model = build_model(spec, delay_samples=delay_samples(preset("default"), spec))
     batch = Batch(model, NUM_WORLDS, NUM_THREADS)
-    start = settled_rows(model, spec, torch.Generator().manual_seed(SEED)).numpy()
+    start = settled(CpuPhysics(model, POOL, 1), spec, torch.Generator().manual_seed(SEED)).numpy()
     control, rng = batch.bind("ctrl"), np.random.default_rng(SEED)
     offsets = rng.uniform(-RAW_SPREAD, RAW_SPREAD, (effort.raw_steps, NUM_WORLDS, spec.num_joints))
     targets = np.array(spec.default_positions) + offsets

@@ -5,8 +5,6 @@ Both are thin adapters over `envs.vector_env.VectorEnv`. Observations are what h
 end by a fall (terminated) or by time (truncated).
 """
 
-import math
-from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -81,9 +79,9 @@ class SingleEnv(gymnasium.Env[Floats, Floats]):
         super().reset(seed=seed)
         if seed is not None or unseeded:
             _seed(self.worlds, self.np_random)
-        command = _command(options)
+        command = _command(options, self.worlds.episode.command.shape[1])
         # a command that was asked for is never drawn anew
-        self.worlds.task = self.task if command is None else replace(self.task, resample_seconds=math.inf)
+        self.worlds.hold_commands(command is not None)
         observation = _begin(self.worlds, command)
         self._running = True
         return _measurable(self.worlds, observation)[0], {"privileged": _privileged(self.worlds, observation)[0]}
@@ -290,16 +288,17 @@ def _seed(worlds: VectorEnv, generator: np.random.Generator) -> None:
     worlds.generator.manual_seed(int(generator.integers(2**63)))
 
 
-def _command(options: dict[str, Any] | None) -> torch.Tensor | None:
-    """The command among the options of `reset`, (3,)."""
+def _command(options: dict[str, Any] | None, width: int) -> torch.Tensor | None:
+    """The command among the options of `reset`, (width,)."""
     unknown = set(options or {}) - {"command"}
     if unknown:
         raise ValueError(f"options of reset are: command; got {sorted(unknown)}")
     if not options:
         return None
     command = torch.as_tensor(options["command"], dtype=torch.float32)
-    if command.shape != (3,) or not command.isfinite().all():
-        raise ValueError(f"command must be (vx [m/s], vy [m/s], yaw rate [rad/s]), got {options['command']!r}")
+    if command.shape != (width,) or not command.isfinite().all():
+        asked = "(vx [m/s], vy [m/s], yaw rate [rad/s]) of a walker, (x, y, z) [m] of an arm" if width else "left out"
+        raise ValueError(f"command must be {asked}, got {options['command']!r}")
     return command
 
 
@@ -310,7 +309,7 @@ def _begin(worlds: VectorEnv, command: torch.Tensor | None) -> torch.Tensor:
     if command is None:
         return observation
     worlds.episode.command[:] = command
-    return worlds.observe(worlds.world(worlds.episode.action))
+    return worlds.observation()
 
 
 def _as_action(action: Floats, space: spaces.Space[Any]) -> torch.Tensor:

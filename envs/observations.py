@@ -29,8 +29,15 @@ class Term:
     """Dimensionless per raw unit, one per channel; carries the sign of the semantic axis."""
     measurable: bool = True
     """Whether hardware can measure it: only such terms reach a deployed actor."""
+    sensor: str = ""
+    """Which of `RobotSpec.sensors` measures it; empty for what a controller knows by itself, like its last command."""
 
     def __post_init__(self) -> None:
+        if not self.unit or not self.frame:
+            raise ValueError(
+                f"term {self.name}: unit and frame must be stated, got {self.unit!r}, {self.frame!r}; a pure number's "
+                "unit is '1'"
+            )
         if len(self.offset) != len(self.scale):
             raise ValueError(
                 f"term {self.name}: {len(self.offset)} offsets but {len(self.scale)} scales; give one of each a channel"
@@ -41,13 +48,22 @@ class Term:
         return len(self.scale)
 
 
+def joint_terms(space: "JointSpace", default_position: tuple[float, ...], signs: tuple[float, ...]) -> tuple[Term, ...]:
+    """Angles and rates of joints with encoders, in the order of `signs`."""
+    rates = tuple(sign * space.time for sign in signs)
+    zeros = (0.0,) * len(signs)
+    return (
+        Term(name="joint_pos", unit="rad", frame="joint", offset=default_position, scale=signs, sensor="encoders"),
+        Term(name="joint_vel", unit="rad/s", frame="joint", offset=zeros, scale=rates, sensor="encoders"),
+    )
+
+
 def actor_terms(space: "JointSpace", default_position: tuple[float, ...]) -> tuple[Term, ...]:
     """What a legged robot measures, in the order of `actor_observation`."""
-    signs, joints, time = space.sign, len(space.sign), space.time
-    zeros = (0.0,) * joints
+    signs, time = space.sign, space.time
     return (
-        Term(name="gravity", unit="1", frame="base, unit vector", offset=(0.0,) * 3, scale=(1.0,) * 3),
-        Term(name="gyro", unit="rad/s", frame="base", offset=(0.0,) * 3, scale=(time,) * 3),
+        Term(name="gravity", unit="1", frame="base, unit vector", offset=(0.0,) * 3, scale=(1.0,) * 3, sensor="imu"),
+        Term(name="gyro", unit="rad/s", frame="base", offset=(0.0,) * 3, scale=(time,) * 3, sensor="imu"),
         Term(
             name="command",
             unit="m/s, m/s, rad/s",
@@ -55,8 +71,7 @@ def actor_terms(space: "JointSpace", default_position: tuple[float, ...]) -> tup
             offset=(0.0,) * 3,
             scale=(1.0 / space.speed, 1.0 / space.speed, time),
         ),
-        Term(name="joint_pos", unit="rad", frame="joint", offset=default_position, scale=signs),
-        Term(name="joint_vel", unit="rad/s", frame="joint", offset=zeros, scale=tuple(sign * time for sign in signs)),
+        *joint_terms(space, default_position, signs),
         Term(name="previous_target", unit="rad", frame="joint", offset=default_position, scale=signs),
         Term(
             name="clock",
@@ -68,19 +83,25 @@ def actor_terms(space: "JointSpace", default_position: tuple[float, ...]) -> tup
     )
 
 
-def privileged_terms(space: "JointSpace", num_feet: int, num_hidden: int) -> tuple[Term, ...]:
-    """What only a simulator knows, in the order of `privileged_observation`; critics and teachers may see it."""
-
-    def term(name: str, unit: str, frame: str, width: int, scale: float) -> Term:
-        return Term(name=name, unit=unit, frame=frame, offset=(0.0,) * width, scale=(scale,) * width, measurable=False)
-
+def privileged_terms(space: "JointSpace", num_feet: int) -> tuple[Term, ...]:
+    """What only a simulator knows of a legged robot; critics and teachers may see it."""
     return (
-        term("base_velocity", "m/s", "base", 3, 1.0 / space.speed),
-        term("base_height", "m", "world z", 1, 1.0 / space.length),
-        term("foot_heights", "m", "world z", num_feet, 1.0 / space.length),
-        term("foot_contacts", "1", "1 where a foot carries load", num_feet, 1.0),
-        term("hidden_parameters", "1", "−1..1 over the default ranges of randomization", num_hidden, 1.0),
+        privileged("base_velocity", "m/s", "base", 3, 1.0 / space.speed),
+        privileged("base_height", "m", "world z, above the ground", 1, 1.0 / space.length),
+        privileged("foot_heights", "m", "world z, above the ground", num_feet, 1.0 / space.length),
+        privileged("foot_contacts", "1", "1 where a foot carries load", num_feet, 1.0),
     )
+
+
+def hidden_term(num_hidden: int) -> tuple[Term, ...]:
+    """The randomized parameters that a teacher sees, behind everything else."""
+    frame = "−1..1 over the default ranges of randomization"
+    return (privileged("hidden_parameters", "1", frame, num_hidden, 1.0),)
+
+
+def privileged(name: str, unit: str, frame: str, width: int, scale: float) -> Term:
+    """A term that no hardware measures, all channels scaled alike."""
+    return Term(name=name, unit=unit, frame=frame, offset=(0.0,) * width, scale=(scale,) * width, measurable=False)
 
 
 def projected_gravity(xp: Any, orientation: Array) -> Array:

@@ -1,17 +1,16 @@
-"""States in which episodes begin: the robot at rest on its feet, near its nominal pose.
+"""States in which episodes begin.
 
 Whole state rows are kept, time and delay buffers included, since writing parts of a row collapses MuJoCo's native
-actuator delay.
+actuator delay. Every function takes scratch worlds in the nominal pose and returns their rows, one start state each.
 """
 
 import math
 
-import mujoco
 import numpy as np
 import torch
 
-from envs.physics.cpu import CpuPhysics
-from robots.model import default_data, joint_qpos_indices
+from envs.physics.interface import Physics
+from robots.model import joint_qpos_indices, measured_qpos_indices
 from robots.spec import RobotSpec
 
 POOL = 64
@@ -20,18 +19,53 @@ SETTLE_TIME = 2.93
 """Of a fall onto the feet, in units of T: 0.5 s on a go1, and the same motion on every similar robot."""
 JOINT_SPREAD = 0.1
 """Largest offset of a joint from the nominal pose before settling [rad]."""
+DROP_TIME = 8.8
+"""Of a fall onto the ground from any attitude, in units of T: 1.5 s on a go1."""
 
 
-def settled_rows(model: mujoco.MjModel, spec: RobotSpec, generator: torch.Generator) -> torch.Tensor:
-    """(POOL, num_state) rows of robots that fell a little onto their feet under their own servos."""
-    physics = CpuPhysics(model, POOL, 1)
-    row = np.empty(physics.state.shape[1])
-    mujoco.mj_getState(model, default_data(model), row, mujoco.mjtState.mjSTATE_INTEGRATION)
-    physics.state[:] = torch.from_numpy(row)
-    indices = torch.from_numpy(joint_qpos_indices(model, spec))
-    offsets = (2.0 * torch.rand(POOL, spec.num_joints, generator=generator) - 1.0) * JOINT_SPREAD
-    physics.qpos[:, indices] += offsets
-    physics.qpos[:, 2] += 0.02 * spec.length
-    time = math.sqrt(spec.length / float(np.linalg.norm(model.opt.gravity)))
-    physics.step(round(SETTLE_TIME * time / spec.physics_dt))
-    return physics.state.clone()
+def settled(physics: Physics, spec: RobotSpec, generator: torch.Generator) -> torch.Tensor:
+    """Robots that fell a little onto their feet under their own servos, (num_worlds, num_state)."""
+    physics.qpos[:, _indices(joint_qpos_indices(physics.model, spec), physics)] += _spread(
+        physics, spec.num_joints, generator
+    )
+    if spec.feet:
+        physics.qpos[:, 2] += 0.02 * spec.length
+    physics.step(_substeps(SETTLE_TIME, physics, spec))
+    return physics.save()
+
+
+def nearby(physics: Physics, spec: RobotSpec, generator: torch.Generator) -> torch.Tensor:
+    """Robots at rest near their nominal pose, every joint a little off, (num_worlds, num_state)."""
+    indices = _indices(measured_qpos_indices(physics.model, spec), physics)
+    physics.qpos[:, indices] += _spread(physics, len(indices), generator)
+    return physics.save()
+
+
+def lying(physics: Physics, spec: RobotSpec, generator: torch.Generator) -> torch.Tensor:
+    """Robots that fell to the ground from any attitude with their joints anywhere, (num_worlds, num_state)."""
+    low, high = torch.tensor([joint.position_limits for joint in spec.joints], device=physics.device).double().T
+    share = torch.rand(physics.num_worlds, spec.num_joints, generator=generator, device=physics.device)
+    nominal = torch.tensor(spec.default_positions, device=physics.device).double()
+    low, high = torch.maximum(low, nominal - 1.5), torch.minimum(high, nominal + 1.5)
+    targets = low + (high - low) * (0.1 + 0.8 * share)
+    attitude = torch.randn(physics.num_worlds, 4, generator=generator, device=physics.device)
+    physics.qpos[:, _indices(joint_qpos_indices(physics.model, spec), physics)] = targets.to(physics.qpos.dtype)
+    physics.qpos[:, 3:7] = (attitude / attitude.norm(dim=-1, keepdim=True)).to(physics.qpos.dtype)
+    physics.qpos[:, 2] = 1.3 * spec.length
+    physics.ctrl[:] = targets.to(physics.ctrl.dtype)
+    physics.step(_substeps(DROP_TIME, physics, spec))
+    return physics.save()
+
+
+def _spread(physics: Physics, count: int, generator: torch.Generator) -> torch.Tensor:
+    share = torch.rand(physics.num_worlds, count, generator=generator, device=physics.device)
+    return (2.0 * share - 1.0) * JOINT_SPREAD
+
+
+def _indices(indices: np.ndarray, physics: Physics) -> torch.Tensor:
+    return torch.from_numpy(indices).to(physics.device)
+
+
+def _substeps(time: float, physics: Physics, spec: RobotSpec) -> int:
+    """Physics steps of a time in units of T = √(L/g)."""
+    return round(time * math.sqrt(spec.length / float(np.linalg.norm(physics.model.opt.gravity))) / spec.physics_dt)

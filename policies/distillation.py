@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from envs.vector_env import VectorEnv
+from envs.worlds import Worlds
 from policies import checkpoint
 from policies.skill import FrameStack, Skill
 from policies.training import CHECKPOINT_SECONDS, Report, StoppedError
@@ -25,7 +25,7 @@ class Distillation:
 
     teacher: Skill
     student: Skill
-    env: VectorEnv
+    env: Worlds
     steps: int
     file: Path
     seed: int = 0
@@ -42,7 +42,7 @@ class Distillation:
         self.generator = torch.Generator().manual_seed(self.seed)
         self.optimizer = torch.optim.Adam(self.student.parameters(), lr=self.learning_rate)
         self.stack = FrameStack(self.student.card.history)
-        self.observation = self.env.observe(self.env.world(self.env.episode.action))
+        self.observation = self.env.observation()
         self.started: torch.Tensor | None = None
         self.env_steps, self.loss, self.seconds = 0, float("nan"), 0.0
         self.losses: list[dict[str, float]] = []

@@ -1,21 +1,18 @@
 """The episode runner: a policy's score over fixed episodes, with intervals by the bootstrap."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 
-from envs.actions import ACTION_SCALE
-from envs.observations import actor_terms
+from envs import embodiments
+from envs.embodiments.embodiment import Actor
+from envs.embodiments.legged import LeggedWorld
+from envs.make import make_worlds
 from envs.randomization import Randomization, preset
 from envs.task import TaskSpec
-from envs.vector_env import VectorEnv
-from robots.joint_space import joint_space
+from envs.worlds import Worlds
 from robots.spec import RobotSpec
-
-Actor = Callable[[torch.Tensor], torch.Tensor]
-"""Raw observations, (n, width), to dimensionless actions, (n, num_joints)."""
 
 EPISODES = 128
 SEED = 20_260_101
@@ -30,14 +27,15 @@ class Evaluation:
     """Mean over episodes of the task's score a tick, 0 for every tick after a fall."""
     score_ci: tuple[float, float]
     """95 % bootstrap interval over episodes."""
-    yaw_score: float
+    yaw_score: float | None
+    """The same of the yaw score; None of tasks that do not turn."""
     falls: int
     """Episodes with a fall."""
     episodes: int
     cvar25: float
     """Mean of the worst quarter of the episodes."""
     cost_of_transport: float | None
-    """Mechanical power over weight times speed, of moving episodes [1]; None where none moved."""
+    """Mechanical power over weight times speed, of moving episodes [1]; None where none walked."""
     episode_scores: tuple[float, ...]
 
     def as_dict(self) -> dict[str, object]:
@@ -56,7 +54,7 @@ def evaluate(
     num_threads: int = 0,
 ) -> Evaluation:
     """Run `actor` through the fixed episodes on the nominal robot with sensor noise."""
-    env = VectorEnv(
+    env = make_worlds(
         spec,
         task,
         num_envs=episodes,
@@ -70,9 +68,9 @@ def evaluate(
 
 
 @torch.no_grad()
-def run_episodes(env: VectorEnv, actor: Actor, steps: int) -> Evaluation:
+def run_episodes(env: Worlds, actor: Actor, steps: int) -> Evaluation:
     """Score `actor` for `steps` control steps of a scoring environment that was just reset."""
-    observation = env.observe(env.world(env.episode.action))
+    observation = env.observation()
     alive = torch.ones(env.num_envs, dtype=torch.bool)
     score, yaw, power, travel = (torch.zeros(env.num_envs) for _ in range(4))
     for _ in range(steps):
@@ -80,9 +78,11 @@ def run_episodes(env: VectorEnv, actor: Actor, steps: int) -> Evaluation:
         observation = step.observation
         alive &= ~step.terminated
         score += env.task.score(step.world, env.space) * alive
-        yaw += env.task.yaw_score(step.world, env.space) * alive
-        power += (step.world.torque * step.world.joint_vel).abs().sum(-1) * alive
-        travel += step.world.velocity[:, :2].norm(dim=-1) * alive
+        if env.task.yaw_score:
+            yaw += env.task.yaw_score(step.world, env.space) * alive
+        if isinstance(step.world, LeggedWorld):
+            power += (step.world.torque * step.world.joint_vel).abs().sum(-1) * alive
+            travel += step.world.velocity[:, :2].norm(dim=-1) * alive
     per_episode = (score / steps).double().numpy()
     moving = travel / steps > 0.05 * env.space.speed
     weight = env.space.mass * env.space.gravity
@@ -90,7 +90,7 @@ def run_episodes(env: VectorEnv, actor: Actor, steps: int) -> Evaluation:
     return Evaluation(
         score=float(per_episode.mean()),
         score_ci=_bootstrap_interval(per_episode),
-        yaw_score=(yaw / steps).mean().item(),
+        yaw_score=(yaw / steps).mean().item() if env.task.yaw_score else None,
         falls=int((~alive).sum()),
         episodes=env.num_envs,
         cvar25=float(np.sort(per_episode)[: max(1, len(per_episode) // 4)].mean()),
@@ -99,14 +99,9 @@ def run_episodes(env: VectorEnv, actor: Actor, steps: int) -> Evaluation:
     )
 
 
-def standing_still(spec: RobotSpec) -> Actor:
-    """The no-op: hold the nominal pose, by actions that cancel the clock's lift of the feet."""
-    space = joint_space(spec)
-    full_lift = -torch.tensor(space.lift) / (ACTION_SCALE * torch.tensor(space.sign))
-    leg_sign = torch.tensor(space.leg_sign)
-    widths = {term.name: term.width for term in actor_terms(space, spec.default_positions)}
-    sine = sum(widths.values()) - widths["clock"]  # the clock comes last
-    return lambda observation: full_lift * (observation[:, sine : sine + 1] * leg_sign).clamp(0.0, 1.0)
+def no_op(spec: RobotSpec, task: TaskSpec) -> Actor:
+    """The policy that does nothing: a walker stands, an arm keeps its pose, a machine applies no torque."""
+    return embodiments.get(task.embodiment).no_op(spec, task)
 
 
 def _bootstrap_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float, float]:

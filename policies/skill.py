@@ -15,14 +15,14 @@ from torch import nn
 
 import envs.tasks
 import robots
-from envs.observations import Term, actor_terms, privileged_terms
-from envs.randomization import PARAMETERS, Randomization
-from envs.vector_env import VectorEnv
+from envs import embodiments
+from envs.observations import Term
+from envs.randomization import Randomization
+from envs.worlds import Worlds
 from policies import checkpoint
 from policies.evaluation import Actor
 from policies.networks import ActorCritic, perceptron
 from policies.normalizer import Normalizer
-from robots.joint_space import joint_space
 from robots.records import decode
 from robots.spec import RobotSpec
 
@@ -154,13 +154,10 @@ def robot_of(card: SkillCard) -> RobotSpec:
 
 def terms_of(robot: str, task: str) -> tuple[Term, ...]:
     """Observation terms of a task on a robot, measurable ones first."""
-    envs.tasks.get(task)
-    spec = robots.get(robot)
-    space = joint_space(spec)
-    return actor_terms(space, spec.default_positions) + privileged_terms(space, len(spec.feet), len(PARAMETERS))
+    return embodiments.terms(robots.get(robot), envs.tasks.get(task))
 
 
-def skill_of(policy: ActorCritic, env: VectorEnv, *, robot: str, env_steps: int) -> Skill:
+def skill_of(policy: ActorCritic, env: Worlds, *, robot: str, env_steps: int) -> Skill:
     """The acting half of a trained actor-critic.
 
     Args:

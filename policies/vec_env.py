@@ -1,4 +1,4 @@
-"""A `VectorEnv` as a Stable-Baselines3 VecEnv, without Python per environment."""
+"""Worlds as a Stable-Baselines3 VecEnv, without Python per environment."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,13 +9,13 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from envs.actions import ACTION_CLIP
-from envs.vector_env import VectorEnv
+from envs.worlds import Worlds
 
 
 class Sb3VecEnv(VecEnv):
     """What SB3's algorithms, callbacks and `evaluate_policy` expect, and `step_tensor` for `policies.ppo.PPO`."""
 
-    def __init__(self, env: VectorEnv) -> None:
+    def __init__(self, env: Worlds) -> None:
         self.env = env
         observation_space = spaces.Box(-np.inf, np.inf, (env.width,), np.float32)
         super().__init__(

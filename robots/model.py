@@ -5,23 +5,30 @@ the physics step, the nominal pose) overrides the file. SI. One actuator per joi
 order: `ctrl` is the vector of joint targets [rad], or of torques [N·m] where joints are commanded by torque.
 """
 
+from collections.abc import Callable, Collection
 from typing import Literal
 
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.actuation import add_motor, set_joint
+from robots.mjcf import compile_mjcf, read_mjcf
 from robots.records import nearest
-from robots.spec import JointSpec, RobotSpec
+from robots.spec import RobotSpec
 
 Contacts = Literal["feet", "full"]
+Ground = Callable[[mujoco.MjSpec], None]
+"""Adds ground to a model that is still editable."""
 FLOOR = "floor"
 IMPRATIO = 10.0  # stiffness of friction against that of normal contact: feet creep less, no slower
 DEFAULT_KEY = "default"
 SOLVER_ITERATIONS = 10  # Newton needs 2-4 on a standing quadruped; the tolerance stops it earlier
 
 
-def build_model(spec: RobotSpec, *, contacts: Contacts = "feet", delay_samples: int = 0) -> mujoco.MjModel:
+def build_model(
+    spec: RobotSpec, *, contacts: Contacts = "feet", delay_samples: int = 0, ground: Ground | None = None
+) -> mujoco.MjModel:
     """Compile `spec` with a floor, its actuators and its nominal pose as keyframe "default".
 
     Args:
@@ -30,39 +37,47 @@ def build_model(spec: RobotSpec, *, contacts: Contacts = "feet", delay_samples: 
             "full": everything that collides in the file collides.
         delay_samples: Length of each actuator's delay buffer in physics steps; 0 compiles without delay. The delay
             starts at the specification's and may be changed up to `delay_samples * physics_dt`.
+        ground: What to stand on; the flat floor if left out.
     """
-    editable = edit_model(spec, contacts=contacts, delay_samples=delay_samples)
-    model = editable.compile()
+    editable = edit_model(spec, contacts=contacts, delay_samples=delay_samples, ground=ground)
+    model = compile_mjcf(editable, spec.mjcf_path)
     qpos = _default_qpos(model, spec)
     editable.add_key(name=DEFAULT_KEY, qpos=qpos, ctrl=np.array(spec.default_controls))
     return editable.compile()
 
 
-def edit_model(spec: RobotSpec, *, contacts: Contacts = "feet", delay_samples: int = 0) -> mujoco.MjSpec:
+def edit_model(
+    spec: RobotSpec, *, contacts: Contacts = "feet", delay_samples: int = 0, ground: Ground | None = None
+) -> mujoco.MjSpec:
     """What `build_model` compiles, still editable and without the keyframe: for terrain, props and cameras."""
-    editable = mujoco.MjSpec.from_file(str(spec.mjcf_path))
+    editable = read_mjcf(spec.mjcf_path)
     _strip_controls(editable)
     strip_visuals(editable)
     _set_options(editable, spec)
-    _add_floor(editable)
-    _add_imu(editable, spec)
+    (ground or _add_floor)(editable)
+    _add_sites(editable, spec)
     _set_contacts(editable, spec, contacts)
     joints = {joint.name: joint for joint in editable.joints}
+    for name in spec.measured_joints:
+        _require(spec, "joint", name, joints)
+        if joints[name].type not in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
+            raise ValueError(f"robot {spec.name}: joint {name!r} in {spec.mjcf_path} must be a hinge or a slide")
     for joint in spec.joints:
-        if joint.name not in joints:
-            raise ValueError(
-                f"robot {spec.name}: no joint {joint.name!r} in {spec.mjcf_path}{nearest(joint.name, joints)}"
-            )
-        _set_joint(joints[joint.name], joint)
-        _add_actuator(editable, joint, delay_samples, spec.physics_dt)
+        set_joint(joints[joint.name], joint)
+        add_motor(editable, joint, delay_samples, spec.physics_dt)
     for passive in spec.passive_joints:
-        if passive.name not in joints:
-            raise ValueError(
-                f"robot {spec.name}: no joint {passive.name!r} in {spec.mjcf_path}{nearest(passive.name, joints)}"
-            )
         joints[passive.name].damping = [passive.damping, 0.0, 0.0]
         joints[passive.name].frictionloss = passive.friction_loss
     return editable
+
+
+def _require(spec: RobotSpec, kind: str, name: str, names: Collection[str], role: str = "") -> None:
+    if name not in names:
+        known = ", ".join(known for known in names if known) or "none with a name"
+        raise ValueError(
+            f"robot {spec.name}: no {kind} {name!r}{role} in {spec.mjcf_path}{nearest(name, names)}; it has {known}. "
+            f"Correct the name in the specification or in the MJCF"
+        )
 
 
 def joint_qpos_indices(model: mujoco.MjModel, spec: RobotSpec) -> NDArray[np.intp]:
@@ -160,23 +175,20 @@ def _add_floor(editable: mujoco.MjSpec) -> None:
         )
 
 
-def _add_imu(editable: mujoco.MjSpec, spec: RobotSpec) -> None:
-    base = editable.body(spec.base_body)
-    if base is None:
-        bodies = [body.name for body in editable.bodies]
-        raise ValueError(
-            f"robot {spec.name}: no body {spec.base_body!r} in {spec.mjcf_path}{nearest(spec.base_body, bodies)}"
-        )
-    if editable.site(spec.imu.site) is None:
-        base.add_site(name=spec.imu.site)
+def _add_sites(editable: mujoco.MjSpec, spec: RobotSpec) -> None:
+    """The IMU's, where there is one; the tool's must be there."""
+    _require(spec, "body", spec.base_body, [body.name for body in editable.bodies])
+    if "imu" in spec.sensors and editable.site(spec.imu.site) is None:
+        editable.body(spec.base_body).add_site(name=spec.imu.site)
+    if spec.end_effector:
+        _require(spec, "site", spec.end_effector, [site.name for site in editable.sites], " for its end_effector")
 
 
 def _set_contacts(editable: mujoco.MjSpec, spec: RobotSpec, contacts: Contacts) -> None:
     """Choose who touches whom; a pair collides when one's contype meets the other's conaffinity."""
     feet = {foot.name for foot in spec.feet}
-    missing = feet - {geom.name for geom in editable.geoms}
-    if missing:
-        raise ValueError(f"robot {spec.name}: no geoms {sorted(missing)} in {spec.mjcf_path}; feet are named geoms")
+    for name in feet:
+        _require(spec, "geom", name, [geom.name for geom in editable.geoms], " for a foot")
     for geom in editable.geoms:
         if geom.name in feet:
             geom.condim = 3
@@ -184,35 +196,6 @@ def _set_contacts(editable: mujoco.MjSpec, spec: RobotSpec, contacts: Contacts) 
         if contacts == "feet":
             geom.contype = int(geom.name in feet)
             geom.conaffinity = int(geom.parent.name == "world")
-
-
-def _set_joint(joint: mujoco.MjsJoint, spec: JointSpec) -> None:
-    joint.range = spec.position_limits
-    joint.limited = mujoco.mjtLimited.mjLIMITED_TRUE
-    joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
-    joint.armature = spec.actuator.armature
-    joint.damping = [spec.actuator.damping, 0.0, 0.0]
-    joint.frictionloss = spec.actuator.friction_loss
-
-
-def _add_actuator(editable: mujoco.MjSpec, joint: JointSpec, delay_samples: int, physics_dt: float) -> None:
-    actuator = editable.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-    if joint.actuator.control == "position":
-        actuator.set_to_position(kp=joint.actuator.kp, kv=joint.actuator.kd)
-    else:
-        actuator.set_to_motor()
-    actuator.ctrllimited = mujoco.mjtLimited.mjLIMITED_FALSE
-    actuator.forcelimited = mujoco.mjtLimited.mjLIMITED_TRUE
-    actuator.forcerange = [-joint.actuator.torque_limit, joint.actuator.torque_limit]
-    if delay_samples > 0:
-        longest = delay_samples * physics_dt
-        if joint.actuator.delay > longest + 1e-9:
-            raise ValueError(
-                f"joint {joint.name}: delay {joint.actuator.delay} s exceeds delay_samples × physics_dt = {longest} s; "
-                f"ask for at least {int(np.ceil(joint.actuator.delay / physics_dt))} samples"
-            )
-        actuator.nsample = delay_samples
-        actuator.delay = joint.actuator.delay
 
 
 def _default_qpos(model: mujoco.MjModel, spec: RobotSpec) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from robots.records import decode, encode
+from robots.records import decode, encode, require_finite
 
 ASSETS = Path(__file__).parent / "zoo" / "assets"
 Sensor = Literal["imu", "encoders", "foot_contacts"]
@@ -34,6 +34,8 @@ class ActuatorSpec:
     """Limit of either sign [N·m]."""
     velocity_limit: float
     """No-load speed [rad/s]."""
+    knee_speed: float = 0.0
+    """Up to here the torque limit holds; beyond, torque falls in a line to 0 at the no-load speed [rad/s]."""
     armature: float = 0.0
     """Rotor inertia reflected through the gearbox, I·N² [kg·m²]."""
     damping: float = 0.0
@@ -44,16 +46,27 @@ class ActuatorSpec:
     """Time from command to torque [s]."""
 
     def __post_init__(self) -> None:
+        require_finite(self)
         for name in ("torque_limit", "velocity_limit"):
             if getattr(self, name) <= 0.0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
         if self.control == "position" and self.kp <= 0.0:
-            raise ValueError(f"kp of a position servo must be > 0, got {self.kp}; control='torque' needs none")
+            raise ValueError(f"kp must be > 0, got {self.kp}; only control='torque' has none")
         if self.control == "torque" and (self.kp or self.kd):
             raise ValueError(f"kp and kd must be 0 under torque control, got {self.kp} and {self.kd}")
-        for name in ("kd", "armature", "damping", "friction_loss", "delay"):
+        for name in ("kd", "knee_speed", "armature", "damping", "friction_loss", "delay"):
             if getattr(self, name) < 0.0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        if self.knee_speed >= self.velocity_limit:
+            raise ValueError(
+                f"knee_speed must lie below velocity_limit = {self.velocity_limit}, got {self.knee_speed}; 0 lets the "
+                f"torque fall from rest on"
+            )
+
+    @property
+    def stall_torque(self) -> float:
+        """Where the line between torque and speed meets rest: the torque limit, or more where there is a knee [N·m]."""
+        return self.torque_limit * self.velocity_limit / (self.velocity_limit - self.knee_speed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +82,12 @@ class JointSpec:
     actuator: ActuatorSpec
 
     def __post_init__(self) -> None:
+        require_finite(self, f"joint {self.name}")
         low, high = self.position_limits
+        if low > high:
+            raise ValueError(
+                f"joint {self.name}: position_limits must be (min, max) with min <= max, got ({low}, {high})"
+            )
         if not low <= self.default_position <= high:
             raise ValueError(
                 f"joint {self.name}: default_position must lie within [{low}, {high}] rad, got {self.default_position}"
@@ -123,7 +141,7 @@ class FootSpec:
     name: str
     """Geom in the MJCF that touches the ground; also its leg's name."""
     radius: float
-    """Of the contact sphere [m]."""
+    """Of the contact sphere, or half the thickness of a flat sole [m]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +180,7 @@ class RobotSpec:
     """Group of constants -> where they come from."""
 
     def __post_init__(self) -> None:
+        require_finite(self, f"robot {self.name}")
         if len(set(self.measured_joints)) != len(self.measured_joints):
             raise ValueError(f"robot {self.name}: joint names must differ, got {self.measured_joints}")
         for name in ("length", "mass", "control_hz", "physics_dt"):
@@ -229,13 +248,15 @@ def load_folder(folder: Path) -> RobotSpec:
     """The robot in a folder with `robot.json` and its MJCF.
 
     Raises:
-        ValueError: a key is unknown or missing, or the schema is of another major version.
+        ValueError: a key is unknown or missing, a value is wrong, or the schema is of another major version.
     """
-    record = json.loads((folder / "robot.json").read_text())
-    schema = record.pop("schema", None)
+    path = folder / "robot.json"
+    try:
+        record = json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    schema = record.pop("schema", None) if isinstance(record, dict) else None
     if schema != 1:
-        raise ValueError(
-            f"{folder / 'robot.json'}: schema must be 1, got {schema!r}; update sim2real to read newer robots"
-        )
-    spec = decode(RobotSpec, record, where=str(folder / "robot.json"))
+        raise ValueError(f"{path}: schema must be 1, got {schema!r}; update sim2real to read newer robots")
+    spec = decode(RobotSpec, record, where=str(path))
     return replace(spec, mjcf=str((folder / spec.mjcf).resolve()))

@@ -92,6 +92,7 @@ def test_positions_derived_from_restored_rows_are_current():
     below[0, 1 + 2] += 1.0  # a row begins with time, x, y, z
     worlds.restore(torch.tensor([0]), nominal)
     worlds.restore(torch.tensor([1]), below)
+    worlds.refresh(torch.tensor([0, 1]))
     assert foot_positions[0, foot, 2].item() == pytest.approx(SPEC.feet[0].radius, abs=1e-6)
     assert foot_positions[1, foot, 2].item() == pytest.approx(1.0 + SPEC.feet[0].radius, abs=1e-6)
 

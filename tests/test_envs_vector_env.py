@@ -9,8 +9,9 @@ import torch
 
 import robots
 from envs import tasks
+from envs.frames import to_base_frame, to_yaw_frame
 from envs.randomization import preset
-from envs.vector_env import Step, VectorEnv, _to_base_frame, _to_yaw_frame
+from envs.vector_env import Step, VectorEnv
 
 SPEC, TASK = robots.get("go1"), tasks.get("velocity")
 BACK = torch.tensor([0.0, 1.0, 0.0, 0.0]).double()
@@ -186,11 +187,11 @@ def test_frames_by_hand():
     half = 0.5**0.5
     left_turn = torch.tensor([[half, 0.0, 0.0, half]])  # the robot looks along world y
     north = torch.tensor([[0.0, 1.0, 0.5]])
-    torch.testing.assert_close(_to_yaw_frame(left_turn, north), torch.tensor([[1.0, 0.0, 0.5]]))
-    torch.testing.assert_close(_to_base_frame(left_turn, north), torch.tensor([[1.0, 0.0, 0.5]]))
+    torch.testing.assert_close(to_yaw_frame(left_turn, north), torch.tensor([[1.0, 0.0, 0.5]]))
+    torch.testing.assert_close(to_base_frame(left_turn, north), torch.tensor([[1.0, 0.0, 0.5]]))
     nose_down = torch.tensor([[half, 0.0, half, 0.0]])  # pitched by 90°: base x points down, base z along world x
     up = torch.tensor([[0.0, 0.0, 1.0]])
-    torch.testing.assert_close(_to_base_frame(nose_down, up), torch.tensor([[-1.0, 0.0, 0.0]]), atol=1e-6, rtol=0.0)
+    torch.testing.assert_close(to_base_frame(nose_down, up), torch.tensor([[-1.0, 0.0, 0.0]]), atol=1e-6, rtol=0.0)
 
 
 def test_first_targets_are_held_until_the_delay_is_over():

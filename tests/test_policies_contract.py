@@ -7,7 +7,7 @@ import deploy_bundles
 import pytest
 
 import robots
-from envs.observations import privileged_terms
+from envs.observations import hidden_term, privileged_terms
 from policies.contract import ContractError, PolicyContract, contract_for
 from robots.joint_space import joint_space
 
@@ -53,7 +53,7 @@ def test_it_names_what_no_hardware_measures():
         task="velocity",
         command_high=(0.5, 0.18, 0.1),
         delay_range=(0.0, 0.02),
-        extra_terms=privileged_terms(space, 4, 2),
+        extra_terms=privileged_terms(space, 4) + hidden_term(2),
     )
     assert contract.unmeasurable[0] == "base_velocity"
     assert len(contract.unmeasurable) == 5

@@ -1,6 +1,7 @@
 """The episode runner: what counts, what a fall costs, and that it repeats."""
 
 import math
+from dataclasses import fields
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,7 +11,8 @@ from test_policies_skill import a_skill
 
 import envs.tasks
 import robots
-from policies.evaluation import evaluate, run_episodes, standing_still
+from envs.embodiments.legged import LeggedWorld
+from policies.evaluation import evaluate, no_op, run_episodes
 from policies.threads import one_torch_thread
 
 one_torch_thread()
@@ -30,22 +32,17 @@ class Scripted:
     def __init__(self) -> None:
         self.tick = 0
 
-    def observe(self, world):
+    def observation(self):
         return torch.full((2, 1), float(self.tick))
-
-    def world(self, action):
-        return None
 
     def step(self, action):
         assert action.tolist() == [[float(self.tick)]] * 2  # the actor saw the newest observation
         self.tick += 1
         fell = torch.tensor([False, self.tick == 3])
-        world = SimpleNamespace(
-            torque=torch.full((2, 1), 3.0),
-            joint_vel=torch.full((2, 1), -2.0),
-            velocity=torch.tensor([[0.5, 0.0, 0.0]] * 2),
-        )
-        return SimpleNamespace(observation=self.observe(world), terminated=fell, world=world)
+        unknown = dict.fromkeys((field.name for field in fields(LeggedWorld)), torch.zeros(2))
+        seen = {"torque": torch.full((2, 1), 3.0), "joint_vel": torch.full((2, 1), -2.0)}
+        world = LeggedWorld(**unknown | seen | {"velocity": torch.tensor([[0.5, 0.0, 0.0]] * 2)})
+        return SimpleNamespace(observation=self.observation(), terminated=fell, world=world)
 
 
 def test_every_tick_after_a_fall_scores_nothing():
@@ -70,7 +67,7 @@ def test_a_record_leaves_single_episodes_out():
 
 @pytest.fixture(scope="module")
 def still():
-    return evaluate(GO1, VELOCITY, standing_still(GO1), episodes=64, seconds=4.0, num_threads=2)
+    return evaluate(GO1, VELOCITY, no_op(GO1, VELOCITY), episodes=64, seconds=4.0, num_threads=2)
 
 
 def test_standing_still_scores_what_its_commands_leave(still):
@@ -85,7 +82,7 @@ def test_standing_still_scores_what_its_commands_leave(still):
 
 
 def test_equal_policies_score_equally_at_any_number_of_threads(still):
-    again = evaluate(GO1, VELOCITY, standing_still(GO1), episodes=64, seconds=4.0, num_threads=1)
+    again = evaluate(GO1, VELOCITY, no_op(GO1, VELOCITY), episodes=64, seconds=4.0, num_threads=1)
     assert again == still
 
 
@@ -110,7 +107,7 @@ def test_a_robot_that_is_thrown_down_scores_nothing_more():
 
 def test_global_generators_are_left_alone():
     before = torch.get_rng_state()
-    evaluate(GO1, VELOCITY, standing_still(GO1), episodes=2, seconds=0.1, num_threads=1)
+    evaluate(GO1, VELOCITY, no_op(GO1, VELOCITY), episodes=2, seconds=0.1, num_threads=1)
     assert torch.equal(before, torch.get_rng_state())
 
 

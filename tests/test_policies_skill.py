@@ -151,7 +151,7 @@ def test_the_skill_of_an_actor_critic_acts_as_it_does(privileged):
     ppo = PPO(ActorCritic, Sb3VecEnv(env), policy_kwargs={"layout": layout, "hidden": (16, 16)})
     ppo.learn(24 * 8)
     skill = skill_of(ppo.policy, env, robot="go1", env_steps=192)
-    observation = env.observe(env.world(env.episode.action))
+    observation = env.observation()
     assert skill.card.privileged is privileged
     assert skill.card.frame_width == (EVERYTHING if privileged else MEASURABLE)
     with torch.no_grad():

@@ -6,7 +6,8 @@ of length, mass and time: dynamically similar robots get equal rewards for equal
 
 import torch
 
-from envs.task import TaskSpec, World
+from envs.embodiments.legged import LeggedWorld
+from envs.task import TaskSpec
 from envs.velocity_score import (
     SPEED_TOLERANCE,
     YAW_TOLERANCE,
@@ -17,9 +18,10 @@ from envs.velocity_score import (
     yaw_score,
 )
 from robots.joint_space import JointSpace
+from robots.spec import RobotSpec
 
 
-def reward(world: World, space: JointSpace, dt: float) -> torch.Tensor:
+def reward(world: LeggedWorld, space: JointSpace, dt: float) -> torch.Tensor:
     """Tracking less effort, never negative, (n,)."""
     speed = speed_error(world.command, world.velocity, speed=space.speed)
     yaw = yaw_error(world.command, world.gyro, time=space.time)
@@ -34,19 +36,24 @@ def reward(world: World, space: JointSpace, dt: float) -> torch.Tensor:
     return dt * torch.clamp(tracking + turning - smoothness - bounce - tilt - effort, min=0.0)
 
 
-def score(world: World, space: JointSpace) -> torch.Tensor:
+def score(world: LeggedWorld, space: JointSpace) -> torch.Tensor:
     """The velocity score of every world, (n,)."""
     return velocity_score(torch, world.command, world.velocity, speed=space.speed)
 
 
-def turning_score(world: World, space: JointSpace) -> torch.Tensor:
+def turning_score(world: LeggedWorld, space: JointSpace) -> torch.Tensor:
     """The yaw score of every world, (n,)."""
     return yaw_score(torch, world.command, world.gyro, time=space.time)
 
 
-def fallen(world: World, space: JointSpace, default_height: float) -> torch.Tensor:
+def fallen(world: LeggedWorld, space: JointSpace, default_height: float) -> torch.Tensor:
     """True where the base tips over or sinks to half its height, (n,)."""
     return has_fallen(world.gravity, world.height, default_height=default_height)
+
+
+def refuses(spec: RobotSpec) -> str:
+    """Only what stands on feet walks."""
+    return "" if spec.feet else "is for robots that stand on feet"
 
 
 TASK = TaskSpec(
@@ -63,4 +70,5 @@ TASK = TaskSpec(
     fallen=fallen,
     score=score,
     yaw_score=turning_score,
+    refuses=refuses,
 )

@@ -8,18 +8,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from envs.observations import privileged_terms
-from envs.randomization import PARAMETERS, delay_range
+from envs import embodiments
+from envs.make import make_worlds
+from envs.randomization import delay_range
 from envs.task import TaskSpec
-from envs.vector_env import VectorEnv
 from policies import bundle
 from policies.contract import PolicyContract, contract_for
 from policies.export import gate
+from policies.export.gate import GateError
 from policies.export.onnx import to_onnx
 from policies.skill import FrameStack, Skill
 from robots.joint_space import joint_space
 from robots.spec import RobotSpec
 
+CONTROLLED = "legged"
+"""Embodiment that `sim2real.deploy` has a control loop for."""
 RECORDED_WORLDS, RECORDED_STEPS, KEPT_EVERY = 64, 100, 5
 """Observations for the gate come from randomized worlds that the skill itself drives."""
 
@@ -27,14 +30,14 @@ RECORDED_WORLDS, RECORDED_STEPS, KEPT_EVERY = 64, 100, 5
 def contract_of(skill: Skill, spec: RobotSpec, task: TaskSpec, *, provenance: dict[str, Any]) -> PolicyContract:
     """The contract of a skill on the robot it drives; a privileged skill's names what no hardware measures."""
     space = joint_space(spec)
-    privileged = privileged_terms(space, len(spec.feet), len(PARAMETERS)) if skill.card.privileged else ()
+    unmeasurable = tuple(term for term in embodiments.terms(spec, task) if not term.measurable)
     return contract_for(
         spec,
         space,
         task=task.name,
         command_high=task.command_high,
         delay_range=delay_range(skill.card.randomization, spec),
-        extra_terms=privileged,
+        extra_terms=unmeasurable if skill.card.privileged else (),
         history=skill.card.history,
         provenance=provenance,
     )
@@ -44,9 +47,9 @@ def contract_of(skill: Skill, spec: RobotSpec, task: TaskSpec, *, provenance: di
 def record_observations(skill: Skill, spec: RobotSpec, task: TaskSpec, *, seed: int = 0) -> NDArray[np.float32]:
     """Raw stacked observations, (n, history·frame_width), of the skill driving randomized robots."""
     randomization = skill.card.randomization
-    env = VectorEnv(spec, task, num_envs=RECORDED_WORLDS, randomization=randomization, seed=seed, num_threads=1)
+    env = make_worlds(spec, task, num_envs=RECORDED_WORLDS, randomization=randomization, seed=seed, num_threads=1)
     stack, kept = FrameStack(skill.card.history), []
-    observation, started = env.observe(env.world(env.episode.action)), None
+    observation, started = env.observation(), None
     for index in range(RECORDED_STEPS):
         frames = stack.push(observation[:, : skill.card.frame_width], started)
         step = env.step(skill(frames))
@@ -76,8 +79,14 @@ def write_bundle(
         provenance: Where it comes from.
 
     Raises:
-        GateError: they do not, or the skill reads what no hardware measures; nothing is written.
+        GateError: they do not, or the skill reads what no hardware measures, or its task is not a walker's; nothing is
+            written.
     """
+    if task.embodiment != CONTROLLED:
+        raise GateError(
+            f"the control loop runs policies of embodiment {CONTROLLED!r}, task {task.name!r} is of "
+            f"{task.embodiment!r}: keep the skill, evaluate and transfer it; there is no loop yet that could run its bundle"
+        )
     contract = contract_of(skill, spec, task, provenance=provenance)
     weights = skill.export_weights()
     onnx = to_onnx(contract, weights)

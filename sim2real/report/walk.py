@@ -9,17 +9,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from envs.embodiments.legged import LeggedWorld
 from envs.randomization import preset
 from envs.task import TaskSpec, World
 from envs.vector_env import VectorEnv
 from policies.skill import Actor
 from robots.spec import RobotSpec
+from sim2real.report.captions import Caption
+from sim2real.report.footage import Footage
 
 SMOOTHING_SECONDS = 0.5
 """One step of a gait: the measured velocity is its mean over so long [s]."""
 FALL_SECONDS = 0.8
 """A fallen robot is looked at for so long before it stands again [s]."""
 SEED = 1
+UNITS = ("m/s", "m/s", "rad/s")
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def walk(spec: RobotSpec, task: TaskSpec, actor: Actor, programme: tuple[Act, ..
     acts = [index for index, act in enumerate(programme) for _ in range(round(act.seconds * spec.control_hz))]
     commands = [unit * torch.tensor(programme[index].command) for index in acts]
     env.episode.command[:] = commands[0]
-    observation = env.observe(env.world(env.episode.action))
+    observation = env.observation()
     qpos, velocity, fell, falls, down = [], [], [], 0, 0
     for command in commands:
         down = max(0, down - 1)
@@ -88,18 +92,43 @@ def walk(spec: RobotSpec, task: TaskSpec, actor: Actor, programme: tuple[Act, ..
         qpos=np.array(qpos),
         act=np.array(acts),
         command=torch.stack(commands).double().numpy(),
-        velocity=_trailing_mean(np.array(velocity), window),
+        velocity=trailing_mean(np.array(velocity), window),
         fell=np.array(fell),
         falls=falls,
         control_hz=spec.control_hz,
     )
 
 
+def footage(walked: Walk) -> Footage:
+    """A walk with its captions."""
+    fell = walked.fell
+    return Footage(
+        qpos=walked.qpos[:, None],
+        captions=tuple(_caption(walked, tick) for tick in range(len(walked.act))),
+        starts=tuple((np.flatnonzero(fell[:-1] & ~fell[1:]) + 1).tolist()),
+        control_hz=walked.control_hz,
+    )
+
+
+def _caption(walked: Walk, tick: int) -> Caption:
+    act = PROGRAMME[walked.act[tick]]
+    figures = asked_and_done(walked.command[tick, act.axis], walked.velocity[tick, act.axis], UNITS[act.axis])
+    return Caption("fell", figures, alarm=True) if walked.fell[tick] else Caption(act.label, figures)
+
+
+def asked_and_done(asked: float, done: float, unit: str) -> str:
+    """A command beside what became of it, as a caption says it."""
+    if asked == 0.0:
+        done = abs(done)
+    return f"asked {asked:.2f}   does {done:.2f} {unit}".replace("-0.00", "0.00")
+
+
 def _velocity(world: World) -> list[float]:
+    assert isinstance(world, LeggedWorld)
     return [*world.velocity[0, :2].tolist(), world.gyro[0, 2].item()]
 
 
-def _trailing_mean(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+def trailing_mean(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     """Mean of each row and up to `window` − 1 rows before it."""
     total = np.cumsum(np.vstack([np.zeros(values.shape[1]), values]), axis=0)
     end = np.arange(1, len(values) + 1)

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 
 import envs.tasks
-from envs.vector_env import VectorEnv
+from envs.make import make_worlds
+from envs.worlds import Worlds
 from policies.distillation import Distillation
 from policies.evaluation import evaluate
 from policies.seeds import part_seed
@@ -30,7 +31,7 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
             "name the teacher that it was distilled from"
         )
     spec, task = robot_of(teacher.card), envs.tasks.get(teacher.card.task)
-    env = VectorEnv(
+    env = make_worlds(
         spec,
         task,
         num_envs=NUM_ENVS,
@@ -69,7 +70,7 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
     }
 
 
-def _fresh_student(command: Distill, teacher: Skill, env: VectorEnv) -> Skill:
+def _fresh_student(command: Distill, teacher: Skill, env: Worlds) -> Skill:
     card = SkillCard(
         robot=teacher.card.robot,
         model_hash=teacher.card.model_hash,

@@ -5,7 +5,7 @@ from typing import Any
 
 from envs.task import TaskSpec
 from policies import checkpoint
-from policies.evaluation import Evaluation, evaluate, standing_still
+from policies.evaluation import Evaluation, evaluate, no_op
 from policies.export.gate import GateError
 from policies.export.write import write_bundle
 from policies.skill import Skill, skill_of
@@ -49,9 +49,9 @@ def finish(training: Training, stage: Stage, robot: str, spec: RobotSpec, task: 
 
 
 def scores(evaluation: Evaluation, spec: RobotSpec, task: TaskSpec, num_threads: int) -> dict[str, Any]:
-    """An evaluation beside that of standing still."""
-    no_op = evaluate(spec, task, standing_still(spec), num_threads=num_threads)
-    return evaluation.as_dict() | {"no_op": no_op.score, "yaw_no_op": no_op.yaw_score}
+    """An evaluation beside that of doing nothing."""
+    idle = evaluate(spec, task, no_op(spec, task), num_threads=num_threads)
+    return evaluation.as_dict() | {"no_op": idle.score, "yaw_no_op": idle.yaw_score}
 
 
 def deployable(skill: Skill, stage: Stage, spec: RobotSpec, task: TaskSpec, evaluation: Evaluation) -> str | None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import envs.tasks
 import robots
+from envs.make import make_worlds
 from envs.randomization import preset
-from envs.vector_env import VectorEnv
 from policies.networks import ActorCritic, Layout
 from policies.ppo import PPO
 from policies.seeds import part_seed
@@ -21,7 +21,7 @@ def train(command: Train, stage: Stage) -> dict[str, Any]:
     """Train from scratch; see `sim2real.commands.Train`."""
     one_torch_thread()
     spec, task = robots.get(command.robot), envs.tasks.get(command.task)
-    env = VectorEnv(
+    env = make_worlds(
         spec,
         task,
         num_envs=command.num_envs,

@@ -7,10 +7,10 @@ import numpy as np
 
 import envs.tasks
 import robots
+from envs.make import make_worlds
 from envs.randomization import Randomization
 from envs.task import TaskSpec
-from envs.vector_env import VectorEnv
-from policies.evaluation import Evaluation, evaluate, standing_still
+from policies.evaluation import Evaluation, evaluate, no_op
 from policies.seeds import part_seed
 from policies.skill import load_skill, robot_of, skill_of
 from policies.threads import one_torch_thread
@@ -118,7 +118,7 @@ class _Trial:
 
     def environment(self) -> Sb3VecEnv:
         """The target in training, as the source was trained."""
-        env = VectorEnv(
+        env = make_worlds(
             self.spec,
             self.task,
             num_envs=NUM_ENVS,
@@ -147,8 +147,8 @@ class _Trial:
     def judged(self, arm: Training, control: Training) -> dict[str, Any]:
         """Measures and verdict, all from the short episodes of the learning curves."""
         curves = [[asdict(point) for point in training.curve] for training in (arm, control)]
-        no_op = control.evaluate(standing_still(self.spec)).score
-        threshold = learned_threshold(max(points[-1]["score"] for points in curves), no_op)
+        idle = control.evaluate(no_op(self.spec, self.task)).score
+        threshold = learned_threshold(max(points[-1]["score"] for points in curves), idle)
         rng = np.random.default_rng(self.command.seed)
         measures = transfer_measures(Curve.of(curves[0]), Curve.of(curves[1]), threshold=threshold, rng=rng)
         verdict = judge(measures)

@@ -1,0 +1,173 @@
+"""Arms on a fixed base: joint targets that bring the tool to a point, given in the base frame.
+
+The actor is told per joint how that joint would bring the tool closer, `J_jᵀ·error`, from its own encoders and
+geometry: what to do with it is alike for every arm, whatever its number of joints.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+import torch
+
+from envs.actions import joint_targets
+from envs.embodiments.embodiment import Actor, Episode, Setting
+from envs.embodiments.legged import action_map
+from envs.observations import Term, joint_terms, privileged
+from envs.task import TaskSpec, World
+from robots.joint_space import JointSpace
+from robots.model import build_model, joint_dof_indices, joint_qpos_indices
+from robots.serial_chain import SerialChain, serial_chain
+from robots.spec import RobotSpec
+
+POINTS = 1024
+"""Reachable points from which targets are drawn."""
+RANGE = 1.2
+"""Farthest a joint is from the nominal pose when a target is made [rad]."""
+CLEARANCE = 0.1
+"""Least height of a target above the floor [L]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmWorld(World):
+    """Ground truth of an arm."""
+
+    tip: torch.Tensor
+    """(n, 3) tool in the base frame [m]."""
+    error: torch.Tensor
+    """(n, 3) from the tool to the target, base frame [m]."""
+    pull: torch.Tensor
+    """(n, num_joints) J_jᵀ·error [m²/rad]."""
+
+
+class Arm:
+    """See `envs.embodiments.embodiment.Embodiment`."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        spec, model, device = setting.spec, setting.physics.model, setting.device
+        self._qpos_index = torch.from_numpy(joint_qpos_indices(model, spec)).to(device)
+        self._dof_index = torch.from_numpy(joint_dof_indices(model, spec)).to(device)
+        self._torque = setting.physics.output("actuator_force")
+        self._action_map = action_map(setting)
+        self._still = torch.zeros(setting.num_envs, 2, device=device)
+        self.chain = serial_chain(spec)
+        self.points = setting.tensor(reachable_points(spec, self.chain))
+        self.begin()
+
+    @staticmethod
+    def terms(spec: RobotSpec, space: JointSpace, task: TaskSpec) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
+        length, sign = space.length, space.sign
+        nothing, per_length = (0.0,) * 3, (1.0 / length,) * 3
+        pull = tuple(one / length**2 for one in sign)
+        actor = (
+            *joint_terms(space, spec.default_positions, sign),
+            Term(name="previous_target", unit="rad", frame="joint", offset=spec.default_positions, scale=sign),
+            Term(name="target", unit="m", frame="base", offset=nothing, scale=per_length),
+            Term(name="target_error", unit="m", frame="base", offset=nothing, scale=per_length, sensor="encoders"),
+            Term(
+                name="joint_pull",
+                unit="m²/rad",
+                frame="joint, J_jᵀ·target_error",
+                offset=(0.0,) * spec.num_joints,
+                scale=pull,
+                sensor="encoders",
+            ),
+        )
+        return actor, (privileged("true_error", "m", "base", 3, 1.0 / length),)
+
+    @staticmethod
+    def ground(spec: RobotSpec, task: TaskSpec) -> Callable[[Any], None] | None:
+        return None
+
+    @staticmethod
+    def no_op(spec: RobotSpec, task: TaskSpec) -> Actor:
+        """Hold the nominal pose."""
+        return lambda observation: torch.zeros(len(observation), spec.num_joints)
+
+    def begin(self) -> None:
+        self.episode = Episode(**self.setting.blank_episode(3))
+
+    def restart(self, worlds: torch.Tensor) -> None:
+        self._resample(worlds)
+
+    def drive(self, action: torch.Tensor) -> torch.Tensor:
+        self.episode.previous_target = joint_targets(torch, action, self._still, **self._action_map)
+        return self.episode.previous_target
+
+    def advance(self) -> None:
+        if not self.setting.scoring:
+            self._resample(self.setting.happens(self.setting.task.resample_seconds))
+
+    def world(self, previous_action: torch.Tensor) -> ArmWorld:
+        physics = self.setting.physics
+        joint_pos = physics.qpos[:, self._qpos_index].float()
+        tip, pull = self._tip_and_pull(joint_pos)
+        return ArmWorld(
+            tip=tip,
+            error=self.episode.command - tip,
+            pull=pull,
+            joint_pos=joint_pos,
+            joint_vel=physics.qvel[:, self._dof_index].float(),
+            torque=self._torque.float(),
+            action=self.episode.action,
+            previous_action=previous_action,
+            command=self.episode.command,
+        )
+
+    def sensed(self, world: World) -> dict[str, torch.Tensor]:
+        return {"joint_pos": world.joint_pos, "joint_vel": world.joint_vel}
+
+    def actor(self, sensed: dict[str, torch.Tensor]) -> torch.Tensor:
+        episode, joint_pos = self.episode, sensed["joint_pos"]
+        tip, pull = self._tip_and_pull(joint_pos)
+        pieces = [joint_pos, sensed["joint_vel"], episode.previous_target, episode.command, episode.command - tip, pull]
+        return torch.cat(pieces, -1)
+
+    def privileged(self, world: World) -> list[torch.Tensor]:
+        assert isinstance(world, ArmWorld)
+        return [world.error]
+
+    def lost(self, world: World) -> torch.Tensor | None:
+        return None
+
+    def _tip_and_pull(self, joint_pos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        tip, jacobian = self.chain.tip_and_jacobian(torch, joint_pos)
+        return tip, (jacobian * (self.episode.command - tip)[:, None]).sum(-1)
+
+    def _resample(self, worlds: torch.Tensor) -> None:
+        setting = self.setting
+        chosen = torch.randint(POINTS, (len(worlds),), generator=setting.generator, device=setting.device)
+        self.episode.command[worlds] = self.points[chosen]
+
+
+def reachable_points(spec: RobotSpec, chain: SerialChain, seed: int = 0) -> list[list[float]]:
+    """(POINTS, 3) places of the tool [m] in poses near the nominal one that touch neither floor nor arm.
+
+    The same for every run, so that all policies of a robot are asked for the same points.
+    """
+    rng, model = np.random.default_rng(seed), build_model(spec, contacts="full")
+    data = mujoco.MjData(model)
+    nominal = np.array(spec.default_positions)
+    low, high = np.array([joint.position_limits for joint in spec.joints]).T
+    low, high = np.maximum(low, nominal - RANGE), np.minimum(high, nominal + RANGE)
+    indices, base = joint_qpos_indices(model, spec), model.body(spec.base_body).id
+    found: list[list[float]] = []
+    for _ in range(50 * POINTS):
+        q = rng.uniform(low, high)
+        data.qpos[:], data.qpos[indices] = model.key_qpos[0], q
+        mujoco.mj_fwdPosition(model, data)
+        tip = chain.tip_and_jacobian(np, q[None])[0][0]
+        if data.ncon == 0 and (tip + data.xpos[base])[2] > CLEARANCE * spec.length:
+            found.append(tip.tolist())
+        if len(found) == POINTS:
+            return found
+    raise ValueError(
+        f"robot {spec.name}: only {len(found)} of {50 * POINTS} poses within {RANGE} rad of the nominal one are free "
+        "of contact; choose a nominal pose in the middle of the workspace"
+    )
+
+
+EMBODIMENT = Arm

@@ -1,0 +1,110 @@
+"""What happens to a robot while it acts: pushes, random forces, and commands that arrive later than usual.
+
+Called once for each control step, before the physics. After a restart `restart` comes last: when the start state and
+the hidden parameters of the world are in place.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from envs.physics.interface import Physics
+from envs.randomization.anatomy import GROUPS, carrier_body
+from envs.randomization.ranges import Randomization, refuse
+from robots.joint_space import JointSpace
+from robots.model import has_free_base
+from robots.spec import RobotSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisturbanceTerm:
+    """Something that happens."""
+
+    name: str
+    """Field of `Randomization`."""
+    unit: str
+    acts_on: str
+    """What it writes: state of the physics, or a model field."""
+
+
+DISTURBANCE_TERMS = (
+    DisturbanceTerm(name="push_speed", unit="√(gL)", acts_on="qvel"),
+    DisturbanceTerm(name="force", unit="mg", acts_on="xfrc_applied"),
+    DisturbanceTerm(name="delay_jitter", unit="nominal delay", acts_on="actuator_delay"),
+)
+
+
+class Disturbances:
+    """Disturbances of every world; what a robot cannot suffer is refused if asked for, else left out.
+
+    Args:
+        randomization: How much of each.
+        physics: Worlds they act on.
+        spec, space: The robot and its units.
+        dt: Control period [s].
+    """
+
+    def __init__(
+        self, randomization: Randomization, physics: Physics, spec: RobotSpec, space: JointSpace, dt: float
+    ) -> None:
+        self.randomization, self.physics, self.dt = randomization, physics, dt
+        model = physics.model
+        self.push_speed = randomization.push_speed * space.speed
+        if not has_free_base(model, spec):
+            refuse("push_speed", randomization.push_speed, spec, f"it pushes {GROUPS['base']}, and there is none")
+            self.push_speed = 0.0
+        self.force = randomization.force * space.mass * space.gravity
+        self.carrier = carrier_body(model, spec)
+        self.jitter = randomization.delay_jitter
+        if not model.actuator_delay.any():
+            refuse("delay_jitter", self.jitter, spec, "it adds to the actuators' nominal delay, which is 0")
+            self.jitter = 0.0
+        self.forces = torch.zeros(physics.num_worlds, 3, device=physics.device)
+        self._begin_jitter()
+
+    def _begin_jitter(self) -> None:
+        self.delays = torch.zeros(0, device=self.physics.device)
+        """(num_worlds, nu) delays before jitter [s]."""
+        if self.jitter > 0.0:
+            self._live = self.physics.model_field("actuator_delay")
+            self.delays = self._live.clone()
+            nominal = torch.from_numpy(self.physics.model.actuator_delay.copy())
+            self._longest = self.jitter * nominal.to(self._live.device, self._live.dtype)
+
+    def act(self, generator: torch.Generator) -> None:
+        """Disturb the worlds for one control step."""
+        if self.push_speed > 0.0:
+            pushed = self._happens(self.randomization.push_seconds, generator)
+            if len(pushed):
+                change = self._uniform(len(pushed), 2, generator) * self.push_speed
+                self.physics.qvel[pushed, 0:2] += change.to(self.physics.qvel.dtype)
+        if self.force > 0.0:
+            changed = self._happens(self.randomization.force_seconds, generator)
+            self.forces[changed] = self._uniform(len(changed), 3, generator) * self.force
+            self.physics.xfrc_applied[:, self.carrier, 0:3] = self.forces.to(self.physics.xfrc_applied.dtype)
+        if self.jitter > 0.0:
+            share = torch.rand(len(self.delays), 1, generator=generator, device=self.physics.device)
+            self._live[:] = self.delays + self._longest * share.to(self._live.dtype)
+
+    def restart(self, worlds: torch.Tensor) -> None:
+        """Begin new episodes in `worlds`, (n,): no force until the first draw, delays as they were just written."""
+        self.forces[worlds] = 0.0
+        if self.jitter > 0.0:
+            self.delays[worlds] = self._live[worlds]
+
+    def _happens(self, mean_seconds: float, generator: torch.Generator) -> torch.Tensor:
+        """Worlds in which something that happens every `mean_seconds` [s] on average happens now."""
+        draw = torch.rand(self.physics.num_worlds, generator=generator, device=self.physics.device)
+        return (draw < self.dt / mean_seconds).nonzero()[:, 0]
+
+    def _uniform(self, rows: int, columns: int, generator: torch.Generator) -> torch.Tensor:
+        return 2.0 * torch.rand(rows, columns, generator=generator, device=self.physics.device) - 1.0
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """What later steps depend on, the generator apart."""
+        return {"forces": self.forces.clone(), "delays": self.delays.clone()}
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Continue where `state_dict` was taken."""
+        self.forces = state["forces"].to(self.forces)
+        self.delays = state["delays"].to(self.delays)

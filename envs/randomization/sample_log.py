@@ -1,0 +1,96 @@
+"""The samples of a run: what every restart drew, as Parquet.
+
+Rows are gathered in memory and written in blocks, each by rename, beside the checkpoint; a run that is resumed throws
+away what came after its checkpoint. `finish` joins the blocks into one file.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+BLOCK = 8192
+"""Rows held in memory."""
+COUNTERS = ("world", "episode", "env_step")
+"""Columns before the values: which world, how many restarts it had before this one, environment steps before it."""
+
+
+class SampleLog:
+    """Rows (world, episode, env_step, value…) in `folder`.
+
+    Attributes:
+        env_steps: Environment steps so far; whoever steps the worlds keeps it.
+    """
+
+    def __init__(self, folder: Path, columns: Sequence[str], num_worlds: int) -> None:
+        self.folder, self.columns = folder, tuple(columns)
+        self.env_steps = 0
+        self.episodes = np.zeros(num_worlds, dtype=np.int64)
+        self.blocks = 0
+        self._counters = np.empty((BLOCK, len(COUNTERS)), dtype=np.int64)
+        self._values = np.empty((BLOCK, len(self.columns)), dtype=np.float32)
+        self._rows = 0
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, worlds: torch.Tensor, values: torch.Tensor) -> None:
+        """Keep what `worlds`, (n,), drew: values, (n, num_columns)."""
+        which, drawn = worlds.cpu().numpy(), values.cpu().numpy()
+        for start in range(0, len(which), BLOCK):
+            part = which[start : start + BLOCK]
+            if self._rows + len(part) > BLOCK:
+                self._write_block()
+            rows = slice(self._rows, self._rows + len(part))
+            self._counters[rows, 0], self._counters[rows, 1] = part, self.episodes[part]
+            self._counters[rows, 2] = self.env_steps
+            self._values[rows] = drawn[start : start + BLOCK]
+            self._rows += len(part)
+        self.episodes[which] += 1
+
+    def flush(self) -> torch.Tensor:
+        """Write what is in memory; returns what `rewind` needs, (2 + num_worlds,)."""
+        if self._rows:
+            self._write_block()
+        return torch.from_numpy(np.concatenate([[self.blocks, self.env_steps], self.episodes]))
+
+    def rewind(self, state: torch.Tensor) -> None:
+        """Go on from where `flush` returned `state`: later blocks are deleted."""
+        self.blocks, self.env_steps = int(state[0]), int(state[1])
+        self.episodes = state[2:].numpy().copy()
+        self._rows = 0
+        for path in self.folder.glob("samples-*.parquet"):
+            if int(path.stem.removeprefix("samples-")) >= self.blocks:
+                path.unlink()
+
+    def finish(self, path: Path) -> Path:
+        """Join all blocks in one file."""
+        self.flush()
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            with pq.ParquetWriter(temporary, self._schema, compression="zstd") as writer:
+                for index in range(self.blocks):
+                    writer.write_table(pq.read_table(self._path(index)))
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return path
+
+    @property
+    def _schema(self) -> pa.Schema:
+        integers = [pa.field(name, pa.int64()) for name in COUNTERS]
+        return pa.schema(integers + [pa.field(name, pa.float32()) for name in self.columns])
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"samples-{index:06d}.parquet"
+
+    def _write_block(self) -> None:
+        arrays = [*self._counters[: self._rows].T, *self._values[: self._rows].T]
+        table = pa.table([pa.array(np.ascontiguousarray(array)) for array in arrays], schema=self._schema)
+        path = self._path(self.blocks)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        pq.write_table(table, temporary, compression="zstd")
+        os.replace(temporary, path)
+        self.blocks, self._rows = self.blocks + 1, 0
