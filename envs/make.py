@@ -25,11 +25,13 @@ def make_worlds(
 ) -> Worlds:
     """What steps `task` on `spec`; arguments are those of `VectorEnv`."""
     given: dict[str, Any] = {
+        "num_envs": num_envs,
         "randomization": randomization,
         "seed": seed,
         "num_threads": num_threads,
         "scoring": scoring,
-    } | others
+        **others,
+    }
     if task.embodiment == GYMNASIUM:
         from envs.gymnasium_worlds import GymnasiumWorlds
 

@@ -19,6 +19,8 @@ from robots.primitives import body_name, rebuild
 from robots.servo_rules import VELOCITY_LIMIT, gains, position_limits, torque_limit
 from robots.source_model import Source, inspect, posed
 from robots.spec import ActuatorSpec, EncoderSpec, FootSpec, ImuSpec, JointSpec, RobotSpec
+from robots.standing import balanced, stands, stiffened
+from robots.tool import find_tool
 
 log = logging.getLogger(__name__)
 
@@ -38,25 +40,28 @@ def convert(source: Path, folder: Path, *, name: str, pose_source: Path | None =
         pose_source: MJCF with keyframes where `source` has none, for instance its scene.
 
     Raises:
-        ValueError: not a robot with two or four legs or an arm, with the reason.
+        FileNotFoundError: the MJCF, or a file that it needs, is missing.
+        ValueError: not a robot with two, four or six legs or an arm, with the reason.
     """
     found = inspect(source, pose_source)
-    notes: list[str] = []
-    editable = rebuild(found.model, found.names, notes)
+    notes = ["a flat floor", f"position servos with torque-speed limits in place of {found.model.nu} actuators"]
+    editable = rebuild(found.model, found.names, found.qpos, notes)
     feet = add_feet(editable, found, notes)
-    imu = _add_imu(editable, found, notes)
+    imu = _add_imu(editable, found, notes) if feet else ImuSpec().site
+    tool = "" if feet else find_tool(editable, found, notes)
     path = folder / "robot.xml"
     folder.mkdir(parents=True, exist_ok=True)
     editable.compile()
     path.write_text(editable.to_xml())
-    spec = _first_spec(found, name, path, feet, imu)
-    if len(feet) == 4:
+    spec = _first_spec(found, name, path, feet, imu, tool)
+    if len(feet) > 2:
         spec = _order_legs(spec)
     if len(feet) == 4 and not found.has_pose:
         spec = replace(spec, joints=crouched(spec))
         notes.append(f"nominal pose: legs at {CROUCH} of their length, feet under hips, knees inward where they can")
-    spec = _set_height(spec)
-    spec = _set_gains(spec, found, notes)
+    spec = _set_gains(_set_height(spec), found, notes)
+    if feet and not stands(spec):
+        spec = stiffened(_set_height(balanced(spec, notes)), notes)
     _exclude_touching(editable, spec, notes)
     path.write_text(editable.to_xml())
     for note in notes:
@@ -79,9 +84,9 @@ def _add_imu(editable: mujoco.MjSpec, found: Source, notes: list[str]) -> str:
     return name
 
 
-def _first_spec(found: Source, name: str, path: Path, feet: list[FootSpec], imu: str) -> RobotSpec:
+def _first_spec(found: Source, name: str, path: Path, feet: list[FootSpec], imu: str, tool: str) -> RobotSpec:
     """Everything but height, length and gains, with joints in the file's order."""
-    model, kind = found.model, {0: "arm", 2: "humanoid", 4: "quadruped"}[len(feet)]
+    model, kind = found.model, {0: "arm", 2: "humanoid", 4: "quadruped", 6: "hexapod"}[len(feet)]
     return RobotSpec(
         name=name,
         kind=kind,  # type: ignore[arg-type]
@@ -89,6 +94,8 @@ def _first_spec(found: Source, name: str, path: Path, feet: list[FootSpec], imu:
         base_body=body_name(model, found.base),
         joints=tuple(_first_joint(found, joint) for joint in found.joints),
         feet=tuple(feet),
+        end_effector=tool,
+        sensors=("imu", "encoders") if feet else ("encoders",),
         imu=replace(LEGGED_IMU if feet else ImuSpec(), site=imu),
         encoders=LEGGED_ENCODERS if feet else EncoderSpec(),
         default_height=1.0,
@@ -126,12 +133,11 @@ def _first_joint(found: Source, joint: int) -> JointSpec:
 
 
 def _order_legs(spec: RobotSpec) -> RobotSpec:
-    """Feet front-left, front-right, rear-left, rear-right; joints leg by leg, from the base outward, others last."""
+    """Feet in pairs from front to rear, left before right; joints leg by leg, from the base outward, others last."""
     kinematics = Kinematics(spec)
     nominal = np.array(spec.default_positions)
-    feet = [kinematics.foot(index, nominal) for index in range(4)]
-    x, y, _ = np.array(feet).T
-    order = np.lexsort((-y, -(x > x.mean()).astype(int)))
+    x, y, _ = np.array([kinematics.foot(index, nominal) for index in range(len(spec.feet))]).T
+    order = np.lexsort((-y, np.argsort(np.argsort(-x)) // 2))
     chains = [kinematics.chain(int(index)) for index in order]
     first = [joint for chain in chains for joint in chain]
     joints = first + [joint for joint in range(spec.num_joints) if joint not in first]
@@ -184,6 +190,6 @@ def _exclude_touching(editable: mujoco.MjSpec, spec: RobotSpec, notes: list[str]
     mujoco.mj_resetDataKeyframe(model, data, 0)
     mujoco.mj_forward(model, data)
     pairs = {tuple(sorted(model.geom_bodyid[contact.geom].tolist())) for contact in data.contact}
-    for first, second in sorted(pair for pair in pairs if pair[0] > 0):
+    for first, second in sorted(pair for pair in pairs if pair[0] > 0 or not spec.feet):  # feet do touch the ground
         editable.add_exclude(bodyname1=model.body(first).name, bodyname2=model.body(second).name)
         notes.append(f"{model.body(first).name} and {model.body(second).name} overlap at rest and do not collide")

@@ -1,6 +1,6 @@
 """Feet of a robot whose MJCF does not say which shapes carry it.
 
-The limbs that reach lowest in the nominal pose have feet: four round ones, or two flat ones. Lengths in m.
+The limbs that reach lowest in the nominal pose have feet: four or six round ones, or two flat ones. Lengths in m.
 """
 
 import math
@@ -36,14 +36,14 @@ def add_feet(editable: mujoco.MjSpec, found: Source, notes: list[str]) -> list[F
     }
     ground = min(lowest.values(), default=0.0)
     ends = [end for end, height in lowest.items() if height < ground + LEVEL * abs(ground)]
-    if len(ends) not in (2, 4):
-        names = [model.body(end).name for end in ends]
-        raise ValueError(f"expected limbs with 2 or 4 feet on the ground, found {len(ends)}: {names}")
+    if len(ends) not in (2, 4, 6):
+        names = [body_name(model, end) for end in ends]
+        raise ValueError(f"expected limbs with 2, 4 or 6 feet on the ground, found {len(ends)}: {names}")
     notes.append("contact softness of the feet is MuJoCo's default")
-    make = _round_foot if len(ends) == 4 else _flat_foot
+    make = _flat_foot if len(ends) == 2 else _round_foot
     feet = [make(editable, model, data, limbs[end], notes) for end in ends]
     left_to_right = [float(-data.xpos[end][1]) for end in ends]
-    return feet if len(ends) == 4 else [feet[index] for index in np.argsort(left_to_right)]
+    return [feet[index] for index in np.argsort(left_to_right)] if len(ends) == 2 else feet
 
 
 def _colliding_geoms(model: mujoco.MjModel, end: int) -> list[int]:

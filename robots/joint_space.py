@@ -2,24 +2,30 @@
 
 Length L is the nominal hip height (reach for arms), m the whole mass, g gravity; T = √(L/g), speed √(gL), torque mgL.
 A joint of a leg is an abduction, a swing or an extension; multiplied by its sign it moves the foot outward, forward,
-away from the hip. Base frame: x forward, y left, z up. Angles in rad, lengths in m.
+away from the hip. Other joints of a legged robot turn forward, and left and right mirror each other; an arm's and a
+machine's keep their own sign. Base frame: x forward, y left, z up. Angles in rad, lengths in m.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.model import build_model, foot_geom_ids, joint_dof_indices, joint_qpos_indices
+from robots.foot_lift import foot_lift
+from robots.kinematics import Kinematics
 from robots.spec import RobotSpec
 
 Array = NDArray[np.float64]
 Role = Literal["abduct", "swing", "extend", "other"]
-LIFT = 0.36  # height of a lifted foot over its nominal place, in units of L
+LIFT = 0.36
+"""Height of a lifted foot over its nominal place, in units of L."""
+BIPED_LIFT = 0.05
+"""The same on two legs, which tip over before a higher step is done: 3 cm on a G1."""
+MIDDLE = 0.02  # joints this close to the plane of symmetry are neither left nor right, in units of L
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +33,7 @@ class JointSpace:
     """What makes robots interchangeable; joint tuples are in canonical order."""
 
     length: float
-    """Nominal hip height, or reach of an arm [m]."""
+    """Nominal hip height, reach of an arm, or the length a machine declares [m]."""
     mass: float
     """Whole robot [kg]."""
     gravity: float
@@ -36,11 +42,14 @@ class JointSpace:
     """Index into `RobotSpec.feet` of the leg a joint moves; -1 where it moves none."""
     role: tuple[Role, ...]
     sign: tuple[float, ...]
-    """+1 or -1: q·sign grows as the foot moves outward (abduct), forward (swing), away from the hip (extend)."""
+    """+1 or -1: q·sign grows as the foot moves outward (abduct), forward (swing), away from the hip (extend).
+
+    Of a legged robot's other joints, as the joint turns about y, or on the left about x or z and on the right about -x
+    or -z, whichever is nearest."""
     lift: tuple[float, ...]
-    """Offsets from the nominal pose that raise every foot straight up by `LIFT`·L [rad]."""
+    """Offsets from the nominal pose that raise every foot straight up by `lift_height`·L, soles level [rad]."""
     leg_phase: tuple[float, ...]
-    """Offset of the joint's leg in a trot: 0 or π [rad]."""
+    """Offset of the joint's leg in the gait, 0 or π [rad]: two legs alternate, four trot, six walk as a tripod."""
 
     @property
     def leg_sign(self) -> tuple[float, ...]:
@@ -70,61 +79,22 @@ class JointSpace:
 _CACHE: dict[tuple[str, float], JointSpace] = {}
 
 
-def joint_space(spec: RobotSpec, lift: float = LIFT) -> JointSpace:
-    """The JointSpace of `spec`, lifting feet by `lift`·L; computed once per model.
+def lift_height(spec: RobotSpec) -> float:
+    """Height of a lifted foot over its nominal place, in units of L."""
+    return BIPED_LIFT if len(spec.feet) == 2 else LIFT
+
+
+def joint_space(spec: RobotSpec, lift: float | None = None) -> JointSpace:
+    """The JointSpace of `spec`, lifting feet by `lift`·L, or else by `lift_height`·L; computed once per model.
 
     Raises:
-        ValueError: the feet are not in the order front-left, front-right, rear-left, rear-right (left, right).
+        ValueError: the feet are not in pairs from front to rear, left before right.
     """
+    lift = lift_height(spec) if lift is None else lift
     key = (spec.model_hash, lift)
     if key not in _CACHE:
         _CACHE[key] = _compute(spec, lift)
     return _CACHE[key]
-
-
-class Kinematics:
-    """Foot positions in the base frame as a function of the joint angles."""
-
-    def __init__(self, spec: RobotSpec) -> None:
-        self.spec = spec
-        self.model = build_model(spec)
-        self.data = mujoco.MjData(self.model)
-        self.base = self.model.body(spec.base_body).id
-        self.feet = foot_geom_ids(self.model, spec)
-        self.joints = [self.model.joint(name).id for name in spec.joint_names]
-        self.pose(np.array(spec.default_positions))
-
-    def pose(self, q: Array) -> None:
-        self.data.qpos = self.model.key_qpos[0]
-        self.data.qpos[joint_qpos_indices(self.model, self.spec)] = q
-        mujoco.mj_kinematics(self.model, self.data)
-
-    def foot(self, leg: int, q: Array) -> Array:
-        """(3,) centre of a foot in the base frame."""
-        self.pose(q)
-        return self.to_base(self.data.geom_xpos[self.feet[leg]])
-
-    def to_base(self, point: Array) -> Array:
-        rotation = self.data.xmat[self.base].reshape(3, 3)
-        return rotation.T @ (point - self.data.xpos[self.base])
-
-    def axis(self, joint: int) -> Array:
-        """(3,) axis of a joint in the base frame."""
-        return self.data.xmat[self.base].reshape(3, 3).T @ self.data.xaxis[self.joints[joint]]
-
-    def anchor(self, joint: int) -> Array:
-        return self.to_base(self.data.xanchor[self.joints[joint]])
-
-    def chain(self, leg: int) -> list[int]:
-        """Joints (canonical indices) between the base and a foot, from the base outward."""
-        chain: list[int] = []
-        body = self.model.geom_bodyid[self.feet[leg]]
-        while body not in (self.base, 0):
-            first, count = self.model.body_jntadr[body], self.model.body_jntnum[body]
-            own = [self.joints.index(joint) for joint in range(first, first + count) if joint in self.joints]
-            chain = own + chain
-            body = self.model.body_parentid[body]
-        return chain
 
 
 def _compute(spec: RobotSpec, lift: float) -> JointSpace:
@@ -140,7 +110,7 @@ def _compute(spec: RobotSpec, lift: float) -> JointSpace:
         roles = leg_roles(kinematics, chain)
         for joint in chain:
             leg[joint] = index
-            phase[joint] = (0.0, math.pi, math.pi, 0.0)[index]
+            phase[joint] = math.pi * ((index // 2 + index) % 2)  # neighbours alternate, along a side and across
         for name, joint in roles.items():
             role[joint] = name
             sign[joint] = _sign(kinematics, index, joint, name, roles)
@@ -148,10 +118,14 @@ def _compute(spec: RobotSpec, lift: float) -> JointSpace:
             kinematics.pose(nominal)
             bottom = foot[2] - spec.feet[index].radius
             hips.append(kinematics.anchor(roles["swing"])[2] - bottom)
-    length = float(np.mean(hips)) if hips else _reach(kinematics)
+    kinematics.pose(nominal)
+    length = spec.length if spec.kind == "machine" else float(np.mean(hips)) if hips else _reach(kinematics)
+    if feet:
+        side = sides(kinematics, leg, length)
+        others = [joint for joint in range(spec.num_joints) if role[joint] == "other"]
+        sign[others] = [_mirrored_sign(kinematics.axis(joint), side[joint]) for joint in others]
     for index in range(len(feet)):
-        roles = {role[joint]: joint for joint in range(spec.num_joints) if leg[joint] == index}
-        lifted += _lift(kinematics, index, roles, lift * length)
+        lifted += foot_lift(kinematics, index, lift * length)
     return JointSpace(
         length=length,
         mass=float(model.body_mass.sum()),
@@ -165,24 +139,43 @@ def _compute(spec: RobotSpec, lift: float) -> JointSpace:
 
 
 def _check_order(spec: RobotSpec, feet: list[Array]) -> None:
-    """Feet must come front-left, front-right, rear-left, rear-right; two feet left, right."""
+    """Feet must come in pairs from front to rear, left before right."""
     if not feet:
         return
     x, y, _ = np.array(feet).T
-    found = (y < y.mean()) + (2 * (x < x.mean()) if len(feet) == 4 else 0)
-    if len(feet) not in (2, 4) or list(found) != list(range(len(feet))):
+    pair = np.argsort(np.argsort(-x, kind="stable"), kind="stable") // 2
+    if len(feet) not in (2, 4, 6) or list(np.lexsort((-y, pair))) != list(range(len(feet))):
         names = [foot.name for foot in spec.feet]
         raise ValueError(
-            f"robot {spec.name}: feet must be two (left, right) or four (front-left, front-right, rear-left, "
-            f"rear-right), got {names} at x {x.round(3)} y {y.round(3)} [m] in the base frame"
+            f"robot {spec.name}: feet must be two, four or six, in pairs from front to rear, left before right, "
+            f"got {names} at x {x.round(3)} y {y.round(3)} [m] in the base frame"
         )
+
+
+def sides(kinematics: Kinematics, leg: Sequence[int], length: float) -> list[int]:
+    """+1 for joints on the left of a legged robot, -1 on the right, 0 in between and on robots without legs.
+
+    Args:
+        kinematics: In the nominal pose.
+        leg: Leg of each joint, or -1 (`JointSpace.leg`).
+        length: Unit of length [m].
+    """
+    if not kinematics.spec.feet:
+        return [0] * len(leg)
+    places = [kinematics.anchor(joint)[1] / length for joint in range(len(leg))]
+    aside = [int(np.sign(place)) * (abs(place) > MIDDLE) for place in places]
+    return [(1, -1)[own % 2] if own >= 0 else other for own, other in zip(leg, aside, strict=True)]
+
+
+def _mirrored_sign(axis: Array, side: int) -> float:
+    """Sign of a joint that has no role; mirrored in the plane y = 0, an axis (x, y, z) is (-x, y, -z)."""
+    main = int(np.argmax(np.abs(axis)))
+    return float(np.sign(axis[main])) * (-1.0 if side < 0 and main != 1 else 1.0)
 
 
 def leg_roles(kinematics: Kinematics, chain: list[int]) -> dict[str, int]:
     """Which joint of a leg abducts, swings and extends it; further joints have no role."""
-    main = [int(np.argmax(np.abs(kinematics.axis(joint)))) for joint in chain]
-    rolls = [joint for joint, axis in zip(chain, main, strict=True) if axis == 0]
-    pitches = [joint for joint, axis in zip(chain, main, strict=True) if axis == 1]
+    rolls, pitches = kinematics.turning_about(0, chain), kinematics.turning_about(1, chain)
     return dict(zip(("abduct",), rolls, strict=False)) | dict(zip(("swing", "extend"), pitches, strict=False))
 
 
@@ -202,43 +195,8 @@ def _sign(kinematics: Kinematics, leg: int, joint: int, role: str, roles: dict[s
     return 1.0 if coordinate(1e-4) >= coordinate(-1e-4) else -1.0
 
 
-def _lift(kinematics: Kinematics, leg: int, roles: dict[str, int], height: float) -> Array:
-    """(num_joints,) offsets that raise a foot straight up by `height`, or as far as the joint limits let it."""
-    spec = kinematics.spec
-    nominal = np.array(spec.default_positions)
-    if "swing" not in roles or "extend" not in roles:
-        return np.zeros(spec.num_joints)
-    low, high = np.array([joint.position_limits for joint in spec.joints]).T
-    for share in (1.0, 0.8, 0.6, 0.4, 0.2):
-        q = _raise_foot(kinematics, leg, [roles["swing"], roles["extend"]], share * height)
-        if q is not None and np.all((q >= low) & (q <= high)):
-            return q - nominal
-    return np.zeros(spec.num_joints)
-
-
-def _raise_foot(kinematics: Kinematics, leg: int, joints: list[int], height: float, steps: int = 10) -> Array | None:
-    """Joint angles with a foot `height` above its nominal place: Newton on two joints, followed in small steps."""
-    q = np.array(kinematics.spec.default_positions)
-    start = kinematics.foot(leg, q)[[0, 2]]
-    dofs = joint_dof_indices(kinematics.model, kinematics.spec)[joints]
-    up = np.array([0.0, height])
-    jacobian = np.zeros((3, kinematics.model.nv))
-    for step in range(1, steps + 1):
-        goal = start + up * step / steps
-        for _ in range(5):
-            error = goal - kinematics.foot(leg, q)[[0, 2]]
-            mujoco.mj_comPos(kinematics.model, kinematics.data)
-            mujoco.mj_jacGeom(kinematics.model, kinematics.data, jacobian, None, kinematics.feet[leg])
-            rotation = kinematics.data.xmat[kinematics.base].reshape(3, 3)
-            planar = (rotation.T @ jacobian)[[0, 2]][:, dofs]
-            q[joints] += np.linalg.lstsq(planar, error, rcond=1e-3)[0]
-    reached = kinematics.foot(leg, q)[[0, 2]]
-    return q if np.allclose(reached, start + up, atol=1e-6) else None
-
-
 def _reach(kinematics: Kinematics) -> float:
-    """Length of the stretched chain of joints, from the first anchor to the centre of the last link."""
-    anchors = [kinematics.data.xanchor[joint] for joint in kinematics.joints]
-    last = kinematics.model.jnt_bodyid[kinematics.joints[-1]]
-    anchors.append(kinematics.data.xipos[last])
-    return float(sum(np.linalg.norm(b - a) for a, b in pairwise(anchors)))
+    """Length of the stretched chain of joints, from the first anchor to the tool, or to the centre of the last link."""
+    body, tip = kinematics.tip()
+    points = [kinematics.anchor(joint) for joint in kinematics.chain_to(body)] + [tip]
+    return float(sum(np.linalg.norm(b - a) for a, b in pairwise(points)))

@@ -5,7 +5,6 @@ A model is fetched by the `mujoco-menagerie` package, converted once (see `conve
 """
 
 import hashlib
-import os
 import shutil
 import tempfile
 from dataclasses import replace
@@ -13,7 +12,8 @@ from pathlib import Path
 
 import mujoco_menagerie
 
-from robots import convert, crouch, feet, primitives, servo_rules, source_model
+from robots import convert
+from robots.cache import cache_dir
 from robots.spec import RobotSpec, load_folder
 
 HOW_TO_GET = (
@@ -27,10 +27,11 @@ def from_menagerie(name: str) -> RobotSpec:
 
     Raises:
         LookupError: unknown, or it cannot be fetched; the message says how to get it.
-        ValueError: it is neither an arm nor a robot with two or four feet.
+        ValueError: it is neither an arm nor a robot with two, four or six feet, or its MJCF is wrong.
+        FileNotFoundError: a file that its MJCF needs is missing.
     """
     model, scene = _fetch(name)
-    folder = _cache_dir() / f"{name}-{_fingerprint(model, scene)}"
+    folder = cache_dir("menagerie") / f"{name}-{_fingerprint(model, scene)}"
     if not (folder / "robot.json").is_file():
         _convert_into(folder, name, model, scene)
     return load_folder(folder)
@@ -55,15 +56,10 @@ def _fetch(name: str) -> tuple[Path, Path | None]:
         raise LookupError(f"the Menagerie robot {name!r} cannot be fetched: {error}. {HOW_TO_GET}") from error
 
 
-def _cache_dir() -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return Path(os.environ.get("SIM2REAL_CACHE_DIR", home / "sim2real")) / "menagerie"
-
-
 def _fingerprint(*files: Path | None) -> str:
     digest = hashlib.sha256()
-    code = (convert, crouch, feet, primitives, servo_rules, source_model)
-    for file in (*files, *(Path(module.__file__ or "") for module in code)):
+    code = sorted(Path(__file__).parent.glob("*.py"))
+    for file in (*files, *code):
         digest.update(file.read_bytes() if file else b"")
     return digest.hexdigest()[:16]
 
@@ -81,7 +77,8 @@ def _convert_into(folder: Path, name: str, model: Path, scene: Path | None) -> N
         except OSError:
             if not (folder / "robot.json").is_file():  # else another process was faster
                 raise
-    except ValueError as error:
-        raise ValueError(f"the Menagerie robot {name!r} cannot be used: {error}") from error
+    except (FileNotFoundError, ValueError) as error:
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(f"the Menagerie robot {name!r} cannot be used: {error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)

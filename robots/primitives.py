@@ -19,8 +19,10 @@ SHAPES = (SPHERE, CAPSULE, ELLIPSOID, CYLINDER, BOX)
 LOOPS = (int(mujoco.mjtEq.mjEQ_CONNECT), int(mujoco.mjtEq.mjEQ_WELD))
 
 
-def rebuild(model: mujoco.MjModel, joints: list[str], notes: list[str]) -> mujoco.MjSpec:
+def rebuild(model: mujoco.MjModel, joints: list[str], pose: Array, notes: list[str]) -> mujoco.MjSpec:
     """`model` as an editable specification of primitives that keeps the free joints and the hinges in `joints`.
+
+    The other joints are held where they are in `pose`, (nq,).
 
     Every body and every colliding geom gets a name. What was left out is appended to `notes`.
 
@@ -31,10 +33,17 @@ def rebuild(model: mujoco.MjModel, joints: list[str], notes: list[str]) -> mujoc
     editable = mujoco.MjSpec()
     editable.modelname = "robot"
     bodies = {0: editable.worldbody}
+    held = [joint for joint in range(model.njnt) if not _is_kept(model, joint, joints)]
+    data = _held_data(model, held, pose)
     for body in range(1, model.nbody):
         parent = bodies[int(model.body_parentid[body])]
         bodies[body] = _add_body(parent, model, body)
-        _add_joints(bodies[body], model, body, joints, notes)
+        if any(model.jnt_bodyid[joint] == body for joint in held):
+            _place(bodies[body], model, data, body)
+        _add_joints(bodies[body], model, body, held)
+    for joint in held:
+        label, value = model.joint(joint).name or joint, pose[model.jnt_qposadr[joint]]
+        notes.append(f"joint {label} has no hinge motor and is held at {value:.3g}")
     boxes = 0
     for geom in range(model.ngeom):
         if model.geom_bodyid[geom] > 0 and (collides(model, geom) or int(model.geom_type[geom]) in SHAPES):
@@ -112,12 +121,37 @@ def _add_body(parent: mujoco.MjsBody, model: mujoco.MjModel, body: int) -> mujoc
     return added
 
 
-def _add_joints(body: mujoco.MjsBody, model: mujoco.MjModel, index: int, kept: list[str], notes: list[str]) -> None:
+def _is_kept(model: mujoco.MjModel, joint: int, joints: list[str]) -> bool:
+    return bool(model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE or model.joint(joint).name in joints)
+
+
+def _held_data(model: mujoco.MjModel, held: list[int], pose: Array) -> mujoco.MjData:
+    """Kinematics of the zero pose with the held joints where they are in `pose`."""
+    data = mujoco.MjData(model)
+    for joint in held:
+        start = model.jnt_qposadr[joint]
+        size = 4 if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_BALL else 1
+        data.qpos[start : start + size] = pose[start : start + size]
+    mujoco.mj_kinematics(model, data)
+    return data
+
+
+def _place(added: mujoco.MjsBody, model: mujoco.MjModel, data: mujoco.MjData, body: int) -> None:
+    """Put a body where it is in `data`, in the frame of its parent."""
+    parent = int(model.body_parentid[body])
+    inverse, quat = np.zeros(4), np.zeros(4)
+    mujoco.mju_negQuat(inverse, data.xquat[parent])
+    mujoco.mju_mulQuat(quat, inverse, data.xquat[body])
+    added.pos = data.xmat[parent].reshape(3, 3).T @ (data.xpos[body] - data.xpos[parent])
+    added.quat = quat
+
+
+def _add_joints(body: mujoco.MjsBody, model: mujoco.MjModel, index: int, held: list[int]) -> None:
     for joint in range(model.body_jntadr[index], model.body_jntadr[index] + model.body_jntnum[index]):
         name = model.joint(joint).name
         if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE:
             body.add_freejoint(name=name)
-        elif name in kept:
+        elif joint not in held:
             body.add_joint(
                 name=name,
                 type=mujoco.mjtJoint.mjJNT_HINGE,
@@ -126,8 +160,6 @@ def _add_joints(body: mujoco.MjsBody, model: mujoco.MjModel, index: int, kept: l
                 stiffness=[model.jnt_stiffness[joint], 0.0, 0.0],
                 springref=model.qpos_spring[model.jnt_qposadr[joint]],
             )
-        else:
-            notes.append(f"joint {name or joint} has no hinge motor and is held at its zero")
 
 
 def _add_geom(body: mujoco.MjsBody, model: mujoco.MjModel, geom: int) -> None:

@@ -6,6 +6,7 @@ valid one, a value of the wrong type names its place. Floats survive a round tri
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from pathlib import Path
@@ -110,6 +111,22 @@ def _decode_record(cls: type, data: Any, where: str) -> Any:
         return cls(**values)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def require_finite(value: Any, where: str = "") -> None:
+    """Refuse NaN and infinity anywhere in a dataclass or tuple: no comparison catches NaN.
+
+    Raises:
+        ValueError: with the place of the number.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where} must be a finite number, got {value}")
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            require_finite(getattr(value, field.name), f"{where}.{field.name}".lstrip("."))
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            require_finite(item, f"{where}[{index}]")
 
 
 def nearest(word: str, valid: typing.Iterable[str]) -> str:

@@ -4,7 +4,7 @@ The same lines run in training (torch, many worlds) and on the robot (numpy): a 
 the place of its tool follows from its encoders. Lengths in m, angles in rad; results in the base frame.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mujoco
@@ -15,7 +15,7 @@ from robots.model import build_model
 from robots.spec import RobotSpec
 
 Array = Any
-HINGE, SLIDE = int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)
+HINGE = int(mujoco.mjtJoint.mjJNT_HINGE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,15 +25,15 @@ class Link:
     joint: int
     """Index into `RobotSpec.joints`."""
     is_hinge: bool
-    offset: NDArray[np.float64]
+    offset: Array
     """(3,) from the previous link's frame to the joint's anchor."""
-    still: NDArray[np.float64]
+    still: Array
     """(3, 3) orientation of the link against the previous one, parts that do not turn with the joint."""
-    sine: NDArray[np.float64]
+    sine: Array
     """(3, 3) part that grows with the sine of the joint angle."""
-    cosine: NDArray[np.float64]
+    cosine: Array
     """(3, 3) part that grows with one minus its cosine."""
-    axis: NDArray[np.float64]
+    axis: Array
     """(3,) of the joint in the previous link's frame."""
 
 
@@ -44,36 +44,42 @@ class SerialChain:
     num_joints: int
     """Of the robot; those off the chain have no influence."""
     links: tuple[Link, ...]
-    tool: NDArray[np.float64]
+    tool: Array
     """(3,) tool in the last link's frame."""
+
+    def beside(self, xp: Any, like: Array) -> "SerialChain":
+        """The same chain with its constants as arrays of `xp`, of the type and on the device of `like`."""
+
+        def moved(values: Array) -> Array:
+            return xp.asarray(values, dtype=like.dtype, device=like.device)
+
+        numbers = ("offset", "still", "sine", "cosine", "axis")
+        links = [replace(link, **{name: moved(getattr(link, name)) for name in numbers}) for link in self.links]
+        return replace(self, links=tuple(links), tool=moved(self.tool))
 
     def tip_and_jacobian(self, xp: Any, q: Array) -> tuple[Array, Array]:
         """Tool position, (..., 3), and its derivative by every joint, (..., num_joints, 3).
 
         Args:
-            xp: Array namespace of `q`, torch or numpy.
+            xp: Array namespace of `q`, numpy or that of `beside`.
             q: (..., num_joints) joint positions [rad].
         """
-        rotation, place = None, xp.zeros_like(q[..., :3]) if q.shape[-1] >= 3 else xp.zeros((*q.shape[:-1], 3))
-        anchors: dict[int, Array] = {}
-        axes: dict[int, Array] = {}
+        rotation, place, nowhere = None, 0.0, xp.zeros_like(q[..., :1]) + xp.zeros_like(self.tool)
+        columns, levers = [nowhere] * self.num_joints, {}
+        sines, turns = xp.sin(q)[..., None, None], 1.0 - xp.cos(q)[..., None, None]
         for link in self.links:
-            angle = q[..., link.joint]
-            place = place + _turn(rotation, _constant(xp, link.offset, q))
-            axes[link.joint] = _turn(rotation, _constant(xp, link.axis, q)) + xp.zeros_like(place)
-            anchors[link.joint] = place
+            j = link.joint
+            place = place + _turn(rotation, link.offset)
+            columns[j] = nowhere + _turn(rotation, link.axis)
             if link.is_hinge:
-                s, c = xp.sin(angle)[..., None, None], 1.0 - xp.cos(angle)[..., None, None]
-                own = _constant(xp, link.still, q) + s * _constant(xp, link.sine, q) + c * _constant(xp, link.cosine, q)
+                levers[j] = place
+                own = link.still + sines[..., j, :, :] * link.sine + turns[..., j, :, :] * link.cosine
             else:
-                place, own = place + axes[link.joint] * angle[..., None], _constant(xp, link.still, q)
+                place, own = place + columns[j] * q[..., j, None], link.still
             rotation = own if rotation is None else rotation @ own
-        tip = place + _turn(rotation, _constant(xp, self.tool, q))
-        hinge = {link.joint: link.is_hinge for link in self.links}
-        columns = [
-            (xp.linalg.cross(axes[j], tip - anchors[j]) if hinge[j] else axes[j]) if j in axes else xp.zeros_like(tip)
-            for j in range(self.num_joints)
-        ]
+        tip = place + _turn(rotation, self.tool)
+        for j, lever in levers.items():
+            columns[j] = xp.linalg.cross(columns[j], tip - lever)
         return tip, xp.stack(columns, -2)
 
 
@@ -134,11 +140,6 @@ def _matrix(quat: Array) -> NDArray[np.float64]:
     matrix = np.zeros(9)
     mujoco.mju_quat2Mat(matrix, quat)
     return matrix.reshape(3, 3)
-
-
-def _constant(xp: Any, values: NDArray[np.float64], like: Array) -> Array:
-    """A constant beside `like`: same namespace, type and device."""
-    return xp.asarray(values, dtype=like.dtype, device=like.device)
 
 
 def _turn(rotation: Array | None, vector: Array) -> Array:

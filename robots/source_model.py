@@ -7,7 +7,9 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
+from robots.mjcf import compile_mjcf, read_mjcf
 from robots.model import strip_visuals
+from robots.primitives import body_name
 
 Array = NDArray[np.float64]
 POSE_WORDS = ("home", "stand", "default")
@@ -33,24 +35,34 @@ def inspect(source: Path, pose_source: Path | None) -> Source:
     """Compile `source` and find its base, driven joints and pose.
 
     Raises:
-        ValueError: nothing drives a hinge joint.
+        FileNotFoundError: the file, or one it needs, is missing.
+        ValueError: nothing drives a hinge joint, or the file is wrong.
     """
     model = _compile(source)
+    if not model.nu:
+        raise ValueError(
+            f"{source}: no actuator, so nothing says which joints are driven and how strongly; add a <motor joint=... "
+            f"ctrlrange=...> or <position> for each driven joint"
+        )
     free = [joint for joint in range(model.njnt) if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_FREE]
     hinges = [joint for joint in range(model.njnt) if model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_HINGE]
     driven = {int(model.actuator_trnid[act, 0]) for act in range(model.nu) if _drives_joint(model, act)}
-    joints = [joint for joint in hinges if joint in driven or not model.nu]
+    joints = [joint for joint in hinges if joint in driven]
     if not joints:
         raise ValueError(f"{source}: no hinge joint has a motor; legged robots and arms are supported")
+    nameless = [joint for joint in joints if not model.joint(joint).name]
+    if nameless:
+        bodies = sorted({body_name(model, int(model.jnt_bodyid[joint])) for joint in nameless})
+        raise ValueError(f"{source}: driven joints of {', '.join(bodies)} have no name; name every driven joint")
     base = int(model.jnt_bodyid[free[0]]) if free else int(model.body_rootid[model.jnt_bodyid[joints[0]]])
     qpos, has_pose = _find_pose(model, pose_source)
     return Source(model, base, joints, qpos, has_pose)
 
 
 def _compile(source: Path) -> mujoco.MjModel:
-    editable = mujoco.MjSpec.from_file(str(source))
+    editable = read_mjcf(source)
     strip_visuals(editable)
-    return editable.compile()
+    return compile_mjcf(editable, source)
 
 
 def _drives_joint(model: mujoco.MjModel, actuator: int) -> bool:
@@ -65,7 +77,7 @@ def actuators(model: mujoco.MjModel, joint: int) -> list[int]:
 def _find_pose(model: mujoco.MjModel, pose_source: Path | None) -> tuple[Array, bool]:
     """The keyframe that looks most like standing, or the zero pose."""
     other = model
-    if model.nkey == 0 and pose_source is not None and len(mujoco.MjSpec.from_file(str(pose_source)).keys):
+    if model.nkey == 0 and pose_source is not None and len(read_mjcf(pose_source).keys):
         other = _compile(pose_source)
     if other.nkey == 0 or other.nq != model.nq:
         return model.qpos0.copy(), False

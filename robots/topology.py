@@ -35,9 +35,10 @@ def differing_fields(models: Sequence[mujoco.MjModel]) -> list[str]:
 
 
 def _differ(name: str, one: mujoco.MjModel, other: mujoco.MjModel) -> bool:
-    mine, theirs = _value(one, name), _value(other, name)
+    mine, theirs = field_value(one, name), field_value(other, name)
     return isinstance(mine, np.ndarray | float | int) and not np.array_equal(mine, theirs)
 
 
-def _value(model: mujoco.MjModel, name: str) -> Any:
+def field_value(model: mujoco.MjModel, name: str) -> Any:
+    """A model field by its name in `mujoco.batch`: "body_mass", "opt.gravity"; None where there is none."""
     return getattr(model.opt, name[4:], None) if name.startswith("opt.") else getattr(model, name, None)

@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 
 import robots
-from robots.joint_space import LIFT, Kinematics, joint_space
+from robots.actuation import KD, KP
+from robots.joint_space import Kinematics, joint_space, lift_height
 from robots.model import build_model, default_data, foot_geom_ids, has_free_base, joint_dof_indices, joint_qpos_indices
 from robots.spec import RobotSpec, load_folder
 
 GROUPS = ("geometry", "inertias", "joint_limits", "default_pose", "gains", "actuator_physics", "delay", "sensors")
 every_robot = pytest.mark.parametrize("name", robots.names())
 every_leg_robot = pytest.mark.parametrize("name", [name for name in robots.names() if robots.get(name).feet])
+every_imu_robot = pytest.mark.parametrize("name", [n for n in robots.names() if "imu" in robots.get(n).sensors])
+every_arm = pytest.mark.parametrize("name", [name for name in robots.names() if robots.get(name).kind == "arm"])
+every_machine = pytest.mark.parametrize("name", [name for name in robots.names() if robots.get(name).kind == "machine"])
 
 
 def stand(spec: RobotSpec, contacts: str, seconds: float = 2.0) -> tuple[float, float]:
@@ -52,8 +56,8 @@ def test_servos_and_joints_have_the_physics_of_the_specification(name):
     model = build_model(spec)
     actuators = [joint.actuator for joint in spec.joints]
     dofs = joint_dof_indices(model, spec)
-    np.testing.assert_allclose(model.actuator_gainprm[:, 0], [actuator.kp for actuator in actuators])
-    np.testing.assert_allclose(-model.actuator_biasprm[:, 2], [actuator.kd for actuator in actuators])
+    np.testing.assert_allclose(model.actuator_gainprm[:, KP], [actuator.kp for actuator in actuators])
+    np.testing.assert_allclose(model.actuator_gainprm[:, KD], [actuator.kd for actuator in actuators])
     np.testing.assert_allclose(model.actuator_forcerange[:, 1], [actuator.torque_limit for actuator in actuators])
     np.testing.assert_allclose(model.dof_armature[dofs], [actuator.armature for actuator in actuators])
     np.testing.assert_allclose(model.dof_damping[dofs], [actuator.damping for actuator in actuators])
@@ -74,12 +78,14 @@ def test_the_keyframe_is_the_nominal_pose(name):
     model = build_model(spec)
     data = default_data(model)
     np.testing.assert_array_equal(data.qpos[joint_qpos_indices(model, spec)], spec.default_positions)
-    np.testing.assert_array_equal(data.ctrl, spec.default_positions)
+    np.testing.assert_array_equal(data.ctrl, spec.default_controls)
+    for passive in spec.passive_joints:
+        assert data.joint(passive.name).qpos[0] == passive.default_position
     if has_free_base(model, spec):
         np.testing.assert_array_equal(data.qpos[:7], [0.0, 0.0, spec.default_height, 1.0, 0.0, 0.0, 0.0])
 
 
-@every_robot
+@every_imu_robot
 def test_the_imu_is_on_the_base_and_parallel_to_it(name):
     spec = robots.get(name)
     model = build_model(spec)
@@ -108,7 +114,7 @@ def test_only_feet_collide_unless_asked_for_more(name):
     data.qpos[2] -= 1e-3
     mujoco.mj_forward(full, data)
     assert {full.geom_bodyid[contact.geom].min() for contact in data.contact} == {0}  # only the ground is touched
-    assert data.ncon == len(spec.feet)
+    assert {int(contact.geom.max()) for contact in data.contact} == set(foot_geom_ids(full, spec))
 
 
 @every_leg_robot
@@ -117,6 +123,110 @@ def test_a_robot_stands_for_two_seconds_under_its_own_servos(name, contacts):
     height, tilt = stand(robots.get(name), contacts)
     assert height > 0.85
     assert tilt < 0.1
+
+
+@every_arm
+def test_an_arm_moves_its_tool_with_every_joint_but_its_fingers(name):
+    spec = robots.get(name)
+    kinematics = Kinematics(spec)
+    body, tip = kinematics.tip()
+    chain = kinematics.chain_to(body)
+    assert len(chain) >= spec.num_joints - 1
+    for joint in chain[:2]:  # those far from the tool carry it along
+        q = np.array(spec.default_positions)
+        q[joint] += 0.1
+        kinematics.pose(q)
+        assert np.linalg.norm(kinematics.tip()[1] - tip) > 0.01 * spec.length
+
+
+@every_arm
+def test_an_arm_holds_its_nominal_pose_under_gravity(name):
+    spec = robots.get(name)
+    model = build_model(spec, contacts="full", delay_samples=5)
+    data = default_data(model)
+    assert data.ncon == 0
+    tool = data.site(spec.end_effector).xpos.copy()
+    for _ in range(round(2.0 / spec.physics_dt)):
+        mujoco.mj_step(model, data)
+    assert np.abs(data.qpos - spec.default_positions).max() < 0.03
+    assert np.linalg.norm(data.site(spec.end_effector).xpos - tool) < 0.02 * spec.length
+    assert np.abs(data.qvel).max() < 1e-2
+
+
+@every_arm
+def test_an_arm_meets_the_floor_and_itself_only_if_asked(name):
+    spec = robots.get(name)
+    bare, full = build_model(spec), build_model(spec, contacts="full")
+    low, high = np.array([joint.position_limits for joint in spec.joints]).T
+    poses = np.random.default_rng(0).uniform(low, high, (100, spec.num_joints))
+    assert not any(touching(bare, pose) for pose in poses)
+    met = set().union(*(touching(full, pose) for pose in poses))
+    assert any("world" in pair for pair in met)
+    assert any("world" not in pair for pair in met)
+
+
+def touching(model: mujoco.MjModel, qpos: np.ndarray) -> set[frozenset[str]]:
+    """Pairs of bodies in contact in a pose."""
+    data = mujoco.MjData(model)
+    data.qpos = qpos
+    mujoco.mj_forward(model, data)
+    return {frozenset(model.body(int(body)).name for body in model.geom_bodyid[c.geom]) for c in data.contact}
+
+
+@every_machine
+def test_a_machine_is_balanced_in_its_nominal_pose(name):
+    model = build_model(robots.get(name))
+    data = default_data(model)
+    assert np.abs(data.qacc).max() < 1e-9
+
+
+@every_machine
+def test_a_torque_turns_its_own_joint_and_no_further_than_its_limit(name):
+    spec = robots.get(name)
+    model = build_model(spec)
+    for index, joint in enumerate(spec.joints):
+        for command in (joint.actuator.torque_limit, 3.0 * joint.actuator.torque_limit):
+            data = default_data(model)
+            data.ctrl[index] = command
+            mujoco.mj_step(model, data)
+            assert data.joint(joint.name).qvel[0] > 0.0
+            assert data.actuator_force[index] == pytest.approx(joint.actuator.torque_limit, rel=1e-3)
+
+
+@every_machine
+def test_passive_joints_swing_freely(name):
+    spec = robots.get(name)
+    model = build_model(spec)
+    data = default_data(model)
+    for passive in spec.passive_joints:
+        assert passive.name not in spec.joint_names
+        assert not model.joint(passive.name).limited[0]
+        data.joint(passive.name).qpos[0] += 0.1
+        mujoco.mj_step(model, data)
+        assert data.joint(passive.name).qvel[0] > 0.0  # falls on from where it is upright
+
+
+@every_machine
+@pytest.mark.parametrize("contacts", ["feet", "full"])
+def test_a_machine_without_friction_keeps_its_energy(name, contacts):
+    spec = without_friction(robots.get(name))
+    model = build_model(spec, contacts=contacts)
+    model.opt.enableflags |= mujoco.mjtEnableBit.mjENBL_ENERGY
+    data = default_data(model)
+    data.joint(spec.measured_joints[-1]).qpos[0] += 0.5
+    mujoco.mj_forward(model, data)
+    start, energies = data.energy.sum(), []
+    for _ in range(round(2.0 / spec.physics_dt)):
+        mujoco.mj_step(model, data)
+        energies.append(data.energy.sum())
+        assert data.ncon == 0
+    assert np.ptp([*energies, start]) < 0.03 * 2.0 * spec.mass * 9.81 * spec.length
+
+
+def without_friction(spec: RobotSpec) -> RobotSpec:
+    joints = (replace(joint, actuator=replace(joint.actuator, damping=0.0, friction_loss=0.0)) for joint in spec.joints)
+    passive = (replace(joint, damping=0.0, friction_loss=0.0) for joint in spec.passive_joints)
+    return replace(spec, joints=tuple(joints), passive_joints=tuple(passive))
 
 
 @every_robot
@@ -138,7 +248,7 @@ def test_every_group_of_constants_has_a_source(name):
     json.dumps(sources)
 
 
-@every_leg_robot
+@every_robot
 def test_units_follow_from_the_model(name):
     spec = robots.get(name)
     space = joint_space(spec)
@@ -179,7 +289,7 @@ def test_lift_raises_every_foot_straight_up(name):
     nominal = np.array(spec.default_positions)
     for leg in range(len(spec.feet)):
         rise = kinematics.foot(leg, nominal + space.lift) - kinematics.foot(leg, nominal)
-        np.testing.assert_allclose(rise[[0, 2]], [0.0, LIFT * space.length], atol=1e-4)
+        np.testing.assert_allclose(rise[[0, 2]], [0.0, lift_height(spec) * space.length], atol=1e-4)
         assert abs(rise[1]) < 1e-3
 
 

@@ -25,7 +25,7 @@ def worlds(robot: str, task: str, num_envs: int = 4, **given) -> VectorEnv:
     return VectorEnv(robots.get(robot), tasks.get(task), num_envs=num_envs, **given)
 
 
-def columns(env: VectorEnv, observation: torch.Tensor) -> dict[str, torch.Tensor]:
+def by_term(env: VectorEnv, observation: torch.Tensor) -> dict[str, torch.Tensor]:
     pieces = observation.split([term.width for term in env.terms], -1)
     return {term.name: piece for term, piece in zip(env.terms, pieces, strict=True)}
 
@@ -37,7 +37,8 @@ def test_the_chain_finds_the_tool_where_mujoco_does(name):
     data, rng = mujoco.MjData(model), np.random.default_rng(0)
     q = np.array(spec.default_positions) + rng.uniform(-0.6, 0.6, (5, spec.num_joints))
     tips, jacobians = chain.tip_and_jacobian(np, q)
-    in_torch = chain.tip_and_jacobian(torch, torch.tensor(q, dtype=torch.float32))
+    angles = torch.tensor(q, dtype=torch.float32)
+    in_torch = chain.beside(torch, angles).tip_and_jacobian(torch, angles)
     for row in range(5):
         data.qpos[joint_qpos_indices(model, spec)] = q[row]
         mujoco.mj_fwdPosition(model, data)
@@ -56,12 +57,12 @@ def test_the_chain_finds_the_tool_where_mujoco_does(name):
 @every_arm
 def test_targets_are_within_reach_and_the_pull_points_to_them(name):
     env = worlds(name, "reach")
-    seen = columns(env, env.reset())
+    seen = by_term(env, env.reset())
     torch.testing.assert_close(seen["target"], env.episode.command)
     torch.testing.assert_close(seen["true_error"], seen["target_error"], atol=1e-5, rtol=0.0)
     assert env.body.points.norm(dim=-1).max() < 1.2 * env.space.length + 0.5
     for _ in range(150):  # gradient descent on the distance by the pull alone, in the units of the actor
-        pull = columns(env, env.observation())["joint_pull"]
+        pull = by_term(env, env.observation())["joint_pull"]
         step = env.step(20.0 * pull * torch.tensor(env.space.sign) / env.space.length**2)
     before, after = seen["true_error"].norm(dim=-1), step.world.error.norm(dim=-1)
     assert (after < before).all()
@@ -137,5 +138,5 @@ def test_every_measurable_term_of_every_task_names_its_sensor_or_is_the_controll
 
 
 def test_an_unknown_embodiment_names_those_that_exist():
-    with pytest.raises(LookupError, match="no embodiment named 'fish'; there are arm, .*legged, machine"):
+    with pytest.raises(LookupError, match=r"no embodiment named 'fish'; there are arm, .*legged, machine"):
         embodiments.get("fish")

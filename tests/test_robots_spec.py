@@ -82,11 +82,11 @@ def test_a_base_or_foot_the_mjcf_lacks_is_refused():
     go1 = robots.get("go1")
     with pytest.raises(ValueError, match=r"no body 'trank' in .*did you mean 'trunk'"):
         build_model(replace(go1, base_body="trank"))
-    with pytest.raises(ValueError, match=r"no geoms \['toe'\]"):
+    with pytest.raises(ValueError, match=r"no geom 'toe' for a foot in "):
         build_model(replace(go1, feet=(replace(go1.feet[0], name="toe"),)))
 
 
 def test_feet_in_another_order_are_refused():
     go1 = robots.get("go1")
-    with pytest.raises(ValueError, match=r"feet must be two .* got \['RR', 'RL', 'FR', 'FL'\]"):
+    with pytest.raises(ValueError, match=r"feet must be two, four or six, in pairs .* got \['RR', 'RL', 'FR', 'FL'\]"):
         joint_space(replace(go1, feet=go1.feet[::-1]))

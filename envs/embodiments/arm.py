@@ -53,8 +53,9 @@ class Arm:
         self._torque = setting.physics.output("actuator_force")
         self._action_map = action_map(setting)
         self._still = torch.zeros(setting.num_envs, 2, device=device)
-        self.chain = serial_chain(spec)
-        self.points = setting.tensor(reachable_points(spec, self.chain))
+        chain = serial_chain(spec)
+        self.points = setting.tensor(reachable_points(spec, chain))
+        self.chain = chain.beside(torch, self.points)
         self.begin()
 
     @staticmethod

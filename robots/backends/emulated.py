@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from robots.actuation import BACK_EMF, KD, KP, RESISTANCE
 from robots.model import DEFAULT_KEY, has_free_base, joint_dof_indices, joint_qpos_indices
 from robots.spec import RobotSpec
 from robots.state import Array, RobotCommand, RobotState
@@ -47,11 +48,17 @@ class Imperfections:
 class EmulatedRobot:
     """One robot in `model`, which `robots.model.build_model` made or whose actuators are named alike.
 
-    It stands on its own servos until the first command comes.
+    It stands on its own servos until the first command comes. `lag` is the time constant with which its drives follow a
+    target [s].
     """
 
     def __init__(
-        self, spec: RobotSpec, model: mujoco.MjModel, imperfections: Imperfections, rng: np.random.Generator
+        self,
+        spec: RobotSpec,
+        model: mujoco.MjModel,
+        imperfections: Imperfections,
+        rng: np.random.Generator,
+        lag: float = 0.0,
     ) -> None:
         self.spec, self.model, self.imperfections, self.rng = spec, model, imperfections, rng
         self.data = mujoco.MjData(model)
@@ -60,7 +67,11 @@ class EmulatedRobot:
         self._steps = 0
         self.full_power = spec.mass * 9.81 * math.sqrt(9.81 * spec.length)
         self._qpos, self._qvel = joint_qpos_indices(model, spec), joint_dof_indices(model, spec)
+        model.actuator_gainprm[:, RESISTANCE] /= imperfections.strength
+        model.actuator_biasprm[:, BACK_EMF] *= imperfections.strength
         self._torque_limit = model.actuator_forcerange.copy() * imperfections.strength
+        self._target = np.array(spec.default_controls)
+        self._following = -math.expm1(-model.opt.timestep / lag) if lag else 1.0  # of the way to the target, per step
         self._encoder_bias = np.array(imperfections.encoder_bias or (0.0,) * spec.num_joints)
         self._pending: deque[tuple[int, RobotCommand]] = deque()
         self._find_base()
@@ -70,8 +81,8 @@ class EmulatedRobot:
         """Stand in the default pose again, at rest on the servos; `note` is for subclasses that judge."""
         mujoco.mj_resetDataKeyframe(self.model, self.data, self.model.key(DEFAULT_KEY).id)
         self._pending.clear()
-        self.data.act[:] = self.spec.default_positions if self.model.na else 0.0
         self._apply(self._hold())
+        self.data.ctrl[:] = self._target
         mujoco.mj_step(self.model, self.data, nstep=round(SETTLE_SECONDS / self.model.opt.timestep))
 
     def command(self, command: RobotCommand, at: float) -> None:
@@ -175,10 +186,9 @@ class EmulatedRobot:
 
     def _apply(self, command: RobotCommand) -> None:
         strength = self.imperfections.strength
-        self.data.ctrl[:] = command.joint_pos
-        self.model.actuator_gainprm[:, 0] = strength * command.kp
-        self.model.actuator_biasprm[:, 1] = -strength * command.kp
-        self.model.actuator_biasprm[:, 2] = -strength * command.kd
+        self._target[:] = command.joint_pos
+        self.model.actuator_gainprm[:, KP] = strength * command.kp
+        self.model.actuator_gainprm[:, KD] = strength * command.kd
 
     def _weaken(self) -> None:
         power = float(np.maximum(self.data.actuator_force * self.data.qvel[self._qvel], 0.0).sum())
@@ -186,9 +196,14 @@ class EmulatedRobot:
         self.model.actuator_forcerange[:] = self._torque_limit * (1.0 - self.imperfections.sag * load)
 
     def _step_to(self, step: int) -> None:
-        if step > self._steps:
-            mujoco.mj_step(self.model, self.data, nstep=step - self._steps)
-            self._steps = step
+        if self._following == 1.0:
+            self.data.ctrl[:] = self._target
+            mujoco.mj_step(self.model, self.data, nstep=max(0, step - self._steps))
+        else:
+            for _ in range(step - self._steps):
+                mujoco.mj_step(self.model, self.data)
+                self.data.ctrl += self._following * (self._target - self.data.ctrl)
+        self._steps = max(step, self._steps)
 
     def _normal(self, deviation: float, size: int | None = None) -> Array:
         return deviation * self.rng.standard_normal(size or self.spec.num_joints)

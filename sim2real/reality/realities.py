@@ -98,9 +98,6 @@ class Reality:
         editable.option.timestep = period / np.ceil(period / PHYSICS_DT - 1e-9)
         editable.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
         editable.option.iterations = 50
-        for actuator in editable.actuators:
-            actuator.dyntype = mujoco.mjtDyn.mjDYN_FILTEREXACT
-            actuator.dynprm[0] = self.lag
         nominal = build_model(spec)
         editable.add_key(name=DEFAULT_KEY, qpos=nominal.key(DEFAULT_KEY).qpos, ctrl=nominal.key(DEFAULT_KEY).ctrl)
         model = editable.compile()
@@ -129,7 +126,8 @@ class SealedRobot(EmulatedRobot):
         self.reality = Reality.sample(spec, seed)
         self.referee = Referee(spec)
         rng = np.random.default_rng([SEAL, seed, 1])
-        super().__init__(spec, self.reality.build(spec), self.reality.imperfections, rng)
+        model, imperfections, lag = self.reality.build(spec), self.reality.imperfections, self.reality.lag
+        super().__init__(spec, model, imperfections, rng, lag)
 
     def reset(self, note: Sequence[float] = ()) -> None:
         """Stand again, for the episode that `note` announces."""
