@@ -11,7 +11,8 @@ from typing import Any
 import mujoco
 import torch
 
-from envs.physics.cpu import CpuPhysics
+from envs.physics.interface import Physics
+from envs.physics.make import make_physics
 from envs.physics.slice import PhysicsSlice
 from envs.randomization import Randomization
 from envs.task import TaskSpec
@@ -31,7 +32,7 @@ class RobotGroup:
         randomization: Ranges of hidden parameters.
         seed: Of the first member's generator; the next ones count on.
         num_threads: Physics threads of each engine; 0 takes every core.
-        scoring: As for `VectorEnv`.
+        scoring, device: As for `VectorEnv`.
 
     Raises:
         ValueError: no robots, or one of them cannot do the task.
@@ -47,17 +48,19 @@ class RobotGroup:
         seed: int = 0,
         num_threads: int = 0,
         scoring: bool = False,
+        device: str = "cpu",
     ) -> None:
         if not specs:
             raise ValueError("a group needs at least one robot, got none")
         models = [model_of(spec, task, randomization) for spec in specs]
         kinds = [(topology(model), spec.substeps) for model, spec in zip(models, specs, strict=True)]
-        self.engines: list[tuple[CpuPhysics, int, list[int]]] = []
+        self.engines: list[tuple[Physics, int, list[int]]] = []
         """Each engine with its substeps and its members."""
         worlds: dict[int, PhysicsSlice] = {}
         for kind in dict.fromkeys(kinds):
             members = [index for index, other in enumerate(kinds) if other == kind]
-            engine = CpuPhysics(models[members[0]], num_envs * len(members), num_threads)
+            worlds_in_all = num_envs * len(members)
+            engine = make_physics(models[members[0]], worlds_in_all, device=device, num_threads=num_threads)
             embody(engine, [models[index] for index in members], num_envs)
             self.engines.append((engine, kind[1], members))
             for place, index in enumerate(members):
@@ -110,10 +113,12 @@ class RobotGroup:
             member.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
 
 
-def embody(engine: CpuPhysics, models: list[mujoco.MjModel], num_envs: int) -> None:
+def embody(engine: Physics, models: list[mujoco.MjModel], num_envs: int) -> None:
     """Give each run of `num_envs` worlds the fields of its own model, derived constants included."""
     for name in differing_fields(models):
         field = engine.model_field(name)
         for place, model in enumerate(models):
             value = getattr(model.opt, name[4:]) if name.startswith("opt.") else getattr(model, name)
-            field[place * num_envs : (place + 1) * num_envs] = torch.as_tensor(value, dtype=field.dtype)
+            field[place * num_envs : (place + 1) * num_envs] = torch.as_tensor(
+                value, dtype=field.dtype, device=field.device
+            )

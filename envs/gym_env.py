@@ -157,15 +157,15 @@ class GymVectorEnv(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[Any]]):
         """Advance every world one control period under dimensionless actions, (num_envs, num_joints)."""
         step = self.worlds.step(_as_action(actions, self.action_space))
         score = self.worlds.task.score(step.world, self.worlds.space) * ~step.terminated
-        infos = self._info(privileged=_privileged(self.worlds, step.observation), score=score.numpy())
+        infos = self._info(privileged=_privileged(self.worlds, step.observation), score=score.cpu().numpy())
         if step.final_observation is not None:
-            ended = (step.terminated | step.truncated).numpy()
-            infos |= self._final(ended, step.final_observation, score.numpy())
+            ended = (step.terminated | step.truncated).cpu().numpy()
+            infos |= self._final(ended, step.final_observation, score.cpu().numpy())
         return (
             _measurable(self.worlds, step.observation),
-            step.reward.numpy(),
-            step.terminated.numpy(),
-            step.truncated.numpy(),
+            step.reward.cpu().numpy(),
+            step.terminated.cpu().numpy(),
+            step.truncated.cpu().numpy(),
             infos,
         )
 
@@ -214,7 +214,7 @@ class Camera:
             self._renderer = _renderer(_painted(self.spec))
         model = self._renderer.model
         data = mujoco.MjData(model)
-        data.qpos[:] = self.physics.qpos[world].numpy()
+        data.qpos[:] = self.physics.qpos[world].cpu().numpy()
         mujoco.mj_forward(model, data)
         self._renderer.update_scene(data, self.view, self.shown)
         return self._renderer.render()
@@ -320,8 +320,8 @@ def _as_action(action: Floats, space: spaces.Space[Any]) -> torch.Tensor:
 
 
 def _measurable(worlds: VectorEnv, observation: torch.Tensor) -> Floats:
-    return observation[:, : worlds.actor_width].numpy()
+    return observation[:, : worlds.actor_width].cpu().numpy()
 
 
 def _privileged(worlds: VectorEnv, observation: torch.Tensor) -> Floats:
-    return observation[:, worlds.actor_width :].numpy()
+    return observation[:, worlds.actor_width :].cpu().numpy()

@@ -73,9 +73,11 @@ class VectorEnv:
         self.randomizer = Randomizer(randomization, self.physics, spec, self.space)
         self.sensing = Sensing(randomization, spec, num_envs, self.dt, self.device)
         self.disturbances = Disturbances(randomization, self.physics, spec, self.space, self.dt)
+        self._default_controls = torch.tensor(spec.default_controls, dtype=torch.float32, device=self.device)
         self._name_terms()
-        scratch = make_physics(self.physics.model, POOL, device=device, num_threads=1)
-        self.start_rows = task.start(scratch, spec, self.generator)
+        scratch = make_physics(self.physics.model, POOL, num_threads=1)
+        rows = task.start(scratch, spec, torch.Generator().manual_seed(seed))
+        self.start_rows = rows.to(self.device, self.physics.qpos.dtype)  # both engines lay out their rows alike
         self.body = embodiments.get(task.embodiment)(self._setting())
         self.reset()
 
@@ -147,7 +149,7 @@ class VectorEnv:
         truncated = (truncated if lost is None else truncated | lost) & ~fallen
         final = self._restart_ended(fallen | truncated, world)
         after = world if final is None else self.world(previous_action)
-        return Step(self.observe(after), reward, fallen, truncated, final, world)
+        return Step(self.observe(after, again=final is not None), reward, fallen, truncated, final, world)
 
     def hold_commands(self, hold: bool) -> None:
         """Keep every command to the end of its episode, also in training; or draw new ones as the task says."""
@@ -162,9 +164,15 @@ class VectorEnv:
         """(num_envs, width) of the worlds as they are; sensors are read anew."""
         return self.observe(self.world(self.episode.action))
 
-    def observe(self, world: World) -> torch.Tensor:
-        """(num_envs, width): noisy sensors, then ground truth that only critics and teachers may see."""
-        measured = self.body.actor(self.sensing.corrupt(self.body.sensed(world), self.generator))
+    def observe(self, world: World, again: bool = False) -> torch.Tensor:
+        """(num_envs, width): noisy sensors, then ground truth that only critics and teachers may see.
+
+        Args:
+            world: Ground truth.
+            again: Within the same control step: only worlds that restarted have new sensor samples.
+        """
+        read = self.sensing.corrupt_restarted if again else self.sensing.corrupt
+        measured = self.body.actor(read(self.body.sensed(world), self.generator))
         return torch.cat([measured, *self.body.privileged(world), self.randomizer.hidden], -1)
 
     def _restart_ended(self, ended: torch.Tensor, world: World) -> torch.Tensor | None:
@@ -184,7 +192,7 @@ class VectorEnv:
         self.body.restart(worlds)
         episode.steps[worlds] = 0
         episode.action[worlds] = 0.0
-        episode.previous_target[worlds] = torch.tensor(self.spec.default_controls, device=self.device)
+        episode.previous_target[worlds] = self._default_controls
         self.sensing.restart(worlds, self.generator)
         self.disturbances.restart(worlds)
         physics.refresh(worlds)

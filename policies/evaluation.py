@@ -71,8 +71,9 @@ def evaluate(
 def run_episodes(env: Worlds, actor: Actor, steps: int) -> Evaluation:
     """Score `actor` for `steps` control steps of a scoring environment that was just reset."""
     observation = env.observation()
-    alive = torch.ones(env.num_envs, dtype=torch.bool)
-    score, yaw, power, travel = (torch.zeros(env.num_envs) for _ in range(4))
+    device = observation.device
+    alive = torch.ones(env.num_envs, dtype=torch.bool, device=device)
+    score, yaw, power, travel = (torch.zeros(env.num_envs, device=device) for _ in range(4))
     for _ in range(steps):
         step = env.step(actor(observation))
         observation = step.observation
@@ -83,7 +84,7 @@ def run_episodes(env: Worlds, actor: Actor, steps: int) -> Evaluation:
         if isinstance(step.world, LeggedWorld):
             power += (step.world.torque * step.world.joint_vel).abs().sum(-1) * alive
             travel += step.world.velocity[:, :2].norm(dim=-1) * alive
-    per_episode = (score / steps).double().numpy()
+    per_episode = (score / steps).double().cpu().numpy()
     moving = travel / steps > 0.05 * env.space.speed
     weight = env.space.mass * env.space.gravity
     cost = (power[moving].sum() / (weight * travel[moving].sum())).item() if moving.any() else None

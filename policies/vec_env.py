@@ -23,7 +23,7 @@ class Sb3VecEnv(VecEnv):
         )
 
     def reset(self) -> np.ndarray:
-        return self.env.reset().numpy()
+        return self.env.reset().cpu().numpy()
 
     def step_tensor(self, action: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """(observation, reward, terminated, truncated, final observation or None), all (num_envs, ...)."""
@@ -38,9 +38,9 @@ class Sb3VecEnv(VecEnv):
         done = step.terminated | step.truncated
         infos: list[dict[str, Any]] = [{}] * self.num_envs
         for index in done.nonzero()[:, 0].tolist():
-            final = step.final_observation[index].numpy()  # type: ignore[index]
+            final = step.final_observation[index].cpu().numpy()  # type: ignore[index]
             infos[index] = {"terminal_observation": final, "TimeLimit.truncated": bool(step.truncated[index])}
-        return step.observation.numpy(), step.reward.numpy(), done.numpy(), infos
+        return step.observation.cpu().numpy(), step.reward.cpu().numpy(), done.cpu().numpy(), infos
 
     def close(self) -> None:
         """Nothing to release: worlds are memory."""

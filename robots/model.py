@@ -23,7 +23,7 @@ Ground = Callable[[mujoco.MjSpec], None]
 FLOOR = "floor"
 IMPRATIO = 10.0  # stiffness of friction against that of normal contact: feet creep less, no slower
 DEFAULT_KEY = "default"
-SOLVER_ITERATIONS = 10  # Newton needs 2-4 on a standing quadruped; the tolerance stops it earlier
+SOLVER_ITERATIONS = 20  # Newton needs 2-4 on a standing quadruped; the tolerance stops it earlier
 
 
 def build_model(

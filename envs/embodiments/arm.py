@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from envs.actions import joint_targets
-from envs.embodiments.embodiment import Actor, Episode, Setting
+from envs.embodiments.embodiment import Actor, Episode, Setting, snapshot
 from envs.embodiments.legged import action_map
 from envs.observations import Term, joint_terms, privileged
 from envs.task import TaskSpec, World
@@ -86,7 +86,7 @@ class Arm:
     @staticmethod
     def no_op(spec: RobotSpec, task: TaskSpec) -> Actor:
         """Hold the nominal pose."""
-        return lambda observation: torch.zeros(len(observation), spec.num_joints)
+        return lambda observation: observation.new_zeros(len(observation), spec.num_joints)
 
     def begin(self) -> None:
         self.episode = Episode(**self.setting.blank_episode(3))
@@ -112,7 +112,7 @@ class Arm:
             pull=pull,
             joint_pos=joint_pos,
             joint_vel=physics.qvel[:, self._dof_index].float(),
-            torque=self._torque.float(),
+            torque=snapshot(self._torque),
             action=self.episode.action,
             previous_action=previous_action,
             command=self.episode.command,

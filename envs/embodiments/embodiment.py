@@ -21,6 +21,11 @@ Actor = Callable[[torch.Tensor], torch.Tensor]
 """Raw observations, (n, width), to dimensionless actions, (n, num_joints)."""
 
 
+def snapshot(live: torch.Tensor) -> torch.Tensor:
+    """A float32 copy of an engine's tensor, also where the engine's own numbers are float32."""
+    return live.to(torch.float32, copy=True)
+
+
 @dataclass
 class Episode:
     """Tensors that change every step and are neither physics nor parameters."""

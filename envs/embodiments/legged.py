@@ -8,7 +8,7 @@ import torch
 
 from envs.actions import ACTION_SCALE, joint_targets
 from envs.commands import GAIT_FREQUENCY, advance_phase, clock, is_standing
-from envs.embodiments.embodiment import Actor, Episode, Setting
+from envs.embodiments.embodiment import Actor, Episode, Setting, snapshot
 from envs.frames import to_base_frame, to_yaw_frame
 from envs.observations import Term, actor_observation, actor_terms, privileged_terms, projected_gravity
 from envs.task import TaskSpec, World
@@ -83,11 +83,15 @@ class Legged:
     def no_op(spec: RobotSpec, task: TaskSpec) -> Actor:
         """Hold the nominal pose, by actions that cancel the clock's lift of the feet."""
         space = joint_space(spec)
-        full_lift = -torch.tensor(space.lift) / (ACTION_SCALE * torch.tensor(space.sign))
-        leg_sign = torch.tensor(space.leg_sign)
+        full_lift = [-lift / (ACTION_SCALE * sign) for lift, sign in zip(space.lift, space.sign, strict=True)]
         widths = {term.name: term.width for term in actor_terms(space, spec.default_positions)}
         sine = sum(widths.values()) - widths["clock"]  # the clock comes last
-        return lambda observation: full_lift * (observation[:, sine : sine + 1] * leg_sign).clamp(0.0, 1.0)
+
+        def act(observation: torch.Tensor) -> torch.Tensor:
+            swing = observation[:, sine : sine + 1] * observation.new_tensor(space.leg_sign)
+            return observation.new_tensor(full_lift) * swing.clamp(0.0, 1.0)
+
+        return act
 
     def begin(self) -> None:
         n, device = self.setting.num_envs, self.setting.device
@@ -137,9 +141,9 @@ class Legged:
 
     def world(self, previous_action: torch.Tensor) -> LeggedWorld:
         physics = self.setting.physics
-        qpos, qvel = physics.qpos, physics.qvel.float()
+        qpos, qvel = physics.qpos, snapshot(physics.qvel)
         orientation, velocity = qpos[:, 3:7].float(), qvel[:, 0:3]
-        height, foot_heights = qpos[:, 2].float(), self._geom_xpos[:, self._feet, 2].float() - self._foot_radius
+        height, foot_heights = snapshot(qpos[:, 2]), self._geom_xpos[:, self._feet, 2].float() - self._foot_radius
         if self.terrain:
             height = height - self.terrain.height(qpos[:, 0:2]).float()
             foot_heights = foot_heights - self.terrain.height(self._geom_xpos[:, self._feet, 0:2]).float()
@@ -152,7 +156,7 @@ class Legged:
             foot_heights=foot_heights,
             joint_pos=qpos[:, self._qpos_index].float(),
             joint_vel=qvel[:, self._dof_index],
-            torque=self._torque.float(),
+            torque=snapshot(self._torque),
             action=self.episode.action,
             previous_action=previous_action,
             command=self.episode.command,

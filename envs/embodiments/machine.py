@@ -7,7 +7,7 @@ from typing import Any
 import mujoco
 import torch
 
-from envs.embodiments.embodiment import Actor, Episode, Setting
+from envs.embodiments.embodiment import Actor, Episode, Setting, snapshot
 from envs.observations import Term, privileged
 from envs.task import TaskSpec, World
 from robots.joint_space import JointSpace
@@ -69,7 +69,7 @@ class Machine:
     @staticmethod
     def no_op(spec: RobotSpec, task: TaskSpec) -> Actor:
         """No torque."""
-        return lambda observation: torch.zeros(len(observation), spec.num_joints)
+        return lambda observation: observation.new_zeros(len(observation), spec.num_joints)
 
     def begin(self) -> None:
         self.episode = Episode(**self.setting.blank_episode(0))
@@ -95,7 +95,7 @@ class Machine:
             com_height=height - self._nominal_com,
             joint_pos=position,
             joint_vel=physics.qvel[:, self._dof_index].float(),
-            torque=self._torque.float(),
+            torque=snapshot(self._torque),
             action=self.episode.action,
             previous_action=previous_action,
             command=self.episode.command,

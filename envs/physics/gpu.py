@@ -6,8 +6,8 @@ GPU, where contacts are found in any order; its solver stops at a tolerance of 1
 since float32 cannot tell an actuator's delay from one a step longer after 8 s. State rows are those of
 mjSTATE_INTEGRATION: rows that the CPU engine saved can be restored here, and back.
 
-On Warp's own device "cpu" the same kernels run one world after the other, an order of magnitude slower than the CPU
-engine: there to test this file.
+On Warp's own device "cpu" the same kernels run one world after the other, several times slower than the CPU engine:
+there to test this file.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import warp as wp
 
+from envs.physics.warp_model import contact_room, row_room, time_stamps, with_own_back_emf
 from robots.model import default_data
 
 Names = tuple[str, ...]
@@ -37,8 +38,6 @@ POSITIONS += ("site_xpos", "site_xmat", "subtree_com")
 
 TIME_PERIOD = 2.0
 """After this long time and the time stamps in the delay buffers are set back together [s]; subtracting it is exact."""
-MAX_CONTACTS = 64
-"""Contacts of one world for which room is made at most; a fallen humanoid touches the ground at some twenty points."""
 LOST = mjw.OverflowType.ALL & ~(mjw.OverflowType.ITERATIONS | mjw.OverflowType.LS_ITERATIONS)
 LOST &= ~mjw.OverflowType.EPA_HORIZON
 """Overflows that drop contacts or constraints; the others only end an iteration early, as the CPU engine does too."""
@@ -56,7 +55,7 @@ class GpuPhysics:
         max_contacts: Room for contacts per world, the mean over all worlds; 0 derives it from the model.
 
     Kernels are compiled at the first step, for half a minute, and kept in Warp's cache. Work is queued on torch's
-    current stream; on a GPU it is recorded once as a CUDA graph and replayed.
+    current stream.
     """
 
     def __init__(self, model: mujoco.MjModel, num_worlds: int, device: str = "cuda", *, max_contacts: int = 0) -> None:
@@ -71,7 +70,7 @@ class GpuPhysics:
         self._fields: dict[str, torch.Tensor] = {}
         self._outputs: dict[str, torch.Tensor] = {}
         with self._on_device():
-            self._model = mjw.put_model(model)
+            self._model = mjw.put_model(with_own_back_emf(model))
             self.max_contacts = max_contacts or contact_room(model, self._model.nxn_geom_pair_filtered.numpy())
             self.max_rows = row_room(model, self.max_contacts)
             self._data = mjw.make_data(model, num_worlds, nconmax=self.max_contacts, njmax=self.max_rows)
@@ -89,7 +88,7 @@ class GpuPhysics:
         self.xfrc_applied = state["xfrc_applied"]
         self._state = [view.view(self.num_worlds, -1) for view in state.values() if view.numel()]
         self._time, self._history = state["time"], state["history"]
-        self._stamps = torch.from_numpy(_time_stamps(self.model)).to(self.device)
+        self._stamps = torch.from_numpy(time_stamps(self.model)).to(self.device)
         self._overflow = wp.to_torch(self._data.overflow)
         row = np.empty(mujoco.mj_stateSize(self.model, mujoco.mjtState.mjSTATE_INTEGRATION))
         mujoco.mj_getState(self.model, default_data(self.model), row, mujoco.mjtState.mjSTATE_INTEGRATION)
@@ -193,45 +192,21 @@ class GpuPhysics:
             self.output(name)[worlds] = _view(getattr(self._scratch, name))[worlds]
 
     def _replay(self, name: str, launch: Callable[[], None]) -> None:
-        """Launch kernels; a GPU records them at the first time as a CUDA graph and replays that later."""
+        """Launch kernels; the first time they are recorded too, on a GPU as a CUDA graph, and replayed from then on."""
         with self._on_device():
             if name in self._graphs:
-                wp.capture_launch(self._graphs[name], stream=wp.get_stream(self._place))
+                wp.capture_launch(self._graphs[name])
                 return
-            launch()  # compiles, which must not happen inside a capture
-        if self._place.is_cuda:
-            with wp.ScopedDevice(self._place), wp.ScopedCapture(self._place) as capture:
-                launch()
-            self._graphs[name] = capture.graph
+            launch()  # compiles, which must not happen while recording
+        with wp.ScopedDevice(self._place), wp.ScopedCapture(self._place) as recording:
+            launch()
+        self._graphs[name] = recording.graph
 
     def _on_device(self) -> AbstractContextManager[object]:
         """Where launches go: on a GPU, behind what torch has queued."""
         if self._place.is_cuda:
             return wp.ScopedStream(wp.stream_from_torch(self.device))
         return wp.ScopedDevice(self._place)
-
-
-def contact_room(model: mujoco.MjModel, pairs: np.ndarray) -> int:
-    """Contacts per world to make room for, given the pairs of geoms that may touch, (num_pairs, 2)."""
-    kinds = model.geom_type[pairs]
-    contacts = np.where((kinds == mujoco.mjtGeom.mjGEOM_SPHERE).any(-1), 1, 4)
-    contacts[(kinds == mujoco.mjtGeom.mjGEOM_HFIELD).any(-1)] = 8  # a geom touches several facets of rough ground
-    return int(np.clip(contacts.sum(), 1, MAX_CONTACTS))
-
-
-def row_room(model: mujoco.MjModel, contacts: int) -> int:
-    """Constraint rows of one world: equalities, friction of joints, limits, and `contacts` contacts."""
-    condim = int(max([1, *model.geom_condim, *model.pair_dim]))
-    elliptic = model.opt.cone == mujoco.mjtCone.mjCONE_ELLIPTIC
-    rows = condim if elliptic else max(1, 2 * (condim - 1))
-    limits = int(model.jnt_limited.sum() + model.tendon_limited.sum())
-    return 6 * model.neq + model.nv + model.ntendon + limits + rows * contacts
-
-
-def _time_stamps(model: mujoco.MjModel) -> np.ndarray:
-    """Where the actuators' delay buffers, (user value, cursor, time stamps, values), keep times in `history`."""
-    buffers = zip(model.actuator_historyadr, model.actuator_history[:, 0], strict=True)
-    return np.concatenate([np.zeros(0, dtype=np.int64), *(start + 2 + np.arange(n) for start, n in buffers if n > 0)])
 
 
 def _array(holder: Any, name: str, batch: str) -> wp.array:
