@@ -27,6 +27,7 @@ def train(
     num_envs: int = 256,
     privileged: bool = False,
     randomization: str = "default",
+    schedule: Literal["fixed", "curriculum", "automatic"] = "fixed",
     store: PathLike | None = None,
     out: PathLike | None = None,
     progress: bool = False,
@@ -142,6 +143,41 @@ def inspect(*, file: str, store: PathLike | None = None) -> dict[str, Any]:
     from sim2real.campaign.store import Store
 
     return look(file, Store.open(store))
+
+
+def view(
+    *,
+    target: str,
+    task: str | None = None,
+    worlds: int = 1,
+    randomization: str = "none",
+    video: str | None = None,
+    seconds: float | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    store: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Show a robot or a skill in the browser, or film it; `progress` prints the address."""
+    given = locals()
+    from robots.records import decode
+    from sim2real.campaign.store import Store
+    from sim2real.view.command import view as show
+
+    values = {field.name: given[field.name] for field in fields(commands.View)}
+    return show(decode(commands.View, values, "view"), Store.open(store), progress)
+
+
+def verify_randomization(*, robot: str, task: str, randomization: str = "full") -> dict[str, Any]:
+    """Prove that every randomized term does what it claims; `proved`, a row for each term, and what is wrong."""
+    import envs.tasks
+    import robots as zoo
+    from envs.randomization import preset
+    from envs.randomization.verify import report, verify
+    from policies.threads import one_torch_thread
+
+    one_torch_thread()
+    return report(verify(zoo.get(robot), envs.tasks.get(task), preset(randomization)))
 
 
 def robots() -> dict[str, Any]:

@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
         hints = typing.get_type_hints(command)
         for field in dataclasses.fields(command):
             _add_argument(sub, field, hints[field.name], documented[command.__name__][field.name], command)
-        _add_common(sub, inspect.signature(getattr(api, name)).parameters)
+        _add_common(sub, inspect.signature(_function(name)).parameters)
     return top
 
 
@@ -85,7 +85,7 @@ def _values(hint: Any) -> dict[str, Any]:
         return {"nargs": "+"}
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
-    if typing.get_origin(hint) is types.UnionType:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         hint = typing.get_args(hint)[0]
     return {"type": hint, "metavar": {int: "N", float: "X"}.get(hint, "TEXT")} if hint is not str else {}
 
@@ -103,8 +103,12 @@ def _add_common(sub: argparse.ArgumentParser, accepted: typing.Mapping[str, Any]
     sub.add_argument("--debug", action="store_true", default=False, help="show the traceback of an error")
 
 
+def _function(name: str) -> Any:
+    return getattr(api, name.replace("-", "_"))
+
+
 def _call(name: str, given: dict[str, Any]) -> Any:
-    function = getattr(api, name)
+    function = _function(name)
     watched = {"progress": True} if "progress" in inspect.signature(function).parameters else {}
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     return function(**values, **watched)
@@ -121,7 +125,7 @@ def _show(name: str, result: Any) -> None:
 
 
 def _code(name: str, result: Any) -> int:
-    if name == "doctor" and not result["healthy"]:
+    if (name == "doctor" and not result["healthy"]) or (name == "verify-randomization" and not result["proved"]):
         return FAILED
     results = [stage["metrics"] or {} for stage in result["stages"]] if name == "run" else [result]
     return REFUSED if any(given.get("refused") is True for given in results) else DONE

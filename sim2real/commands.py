@@ -37,6 +37,8 @@ class Train:
     """Let the actor see what hardware cannot measure: a teacher, not deployable."""
     randomization: NameOrFile = "default"
     """Ranges of the randomized physics."""
+    schedule: Literal["fixed", "curriculum", "automatic"] = "fixed"
+    """Whole ranges at once, ranges that widen over the first half of the steps, or that widen while the score lasts."""
 
     def __post_init__(self) -> None:
         _check_ranges(self, seed=0, steps=1, num_envs=1)
@@ -165,6 +167,45 @@ class Inspect:
 
 
 @dataclass(frozen=True, kw_only=True)
+class View:
+    """Show a robot, or a skill at work, in the browser; or film it."""
+
+    target: str
+    """A robot, by every name that --robot takes, or a RUN whose skill then moves it."""
+    task: Task | None = None
+    """Worlds to stand in; those of the skill, and none for a bare robot, if left out."""
+    worlds: int = 1
+    """Robots side by side, in a task's worlds."""
+    randomization: NameOrFile = "none"
+    """Ranges of the randomized physics."""
+    video: str | None = None
+    """Write this film (.mp4, .webp, .gif) instead; needs no screen."""
+    seconds: float | None = None
+    """Length of the film, or how long the viewer stays open [s]; until Ctrl-C if left out."""
+    host: str = "127.0.0.1"
+    """Address that the viewer listens at; 0.0.0.0 lets other machines in."""
+    port: int = 8080
+    """Port of the viewer; the next free one if it is taken, any free one for 0."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, worlds=1, port=0)
+        if self.seconds is not None and self.seconds <= 0.0:
+            raise ValueError(f"seconds must be > 0 [s], got {self.seconds}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyRandomization:
+    """Prove on a robot's compiled worlds that every randomized term does what it claims, and nothing else."""
+
+    robot: str
+    """A robot, by every name that --robot takes."""
+    task: str
+    """Task whose worlds are examined."""
+    randomization: NameOrFile = "full"
+    """Terms and ranges to prove."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Robots:
     """List the robots."""
 
@@ -207,6 +248,8 @@ COMMANDS: dict[str, type] = {
     "run": RunRecipe,
     **{name: kind.command for name, kind in KINDS.items()},
     "inspect": Inspect,
+    "view": View,
+    "verify-randomization": VerifyRandomization,
     "robots": Robots,
     "tasks": Tasks,
     "doctor": Doctor,

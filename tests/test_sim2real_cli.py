@@ -44,7 +44,7 @@ def recipe(tmp_path):
 
 @pytest.mark.parametrize("name", commands.COMMANDS)
 def test_every_command_is_a_function_of_the_api_with_the_same_arguments(name):
-    command, function = commands.COMMANDS[name], getattr(api, name)
+    command, function = commands.COMMANDS[name], getattr(api, name.replace("-", "_"))
     parameters = inspect.signature(function).parameters
     hints = typing.get_type_hints(function)
     for field in dataclasses.fields(command):
@@ -70,6 +70,7 @@ def test_arguments_are_read_by_their_types():
     assert "seed" not in given, "defaults are the dataclass's"
     assert vars(cli.parser().parse_args(["report", "a", "b", "--no-video"]))["runs"] == ["a", "b"]
     assert vars(cli.parser().parse_args(["transfer", "a", "--to", "h1"]))["run"] == "a"
+    assert vars(cli.parser().parse_args(["transfer", "a", "--to", "h1", "--task", "velocity"]))["task"] == "velocity"
 
 
 @pytest.mark.parametrize(

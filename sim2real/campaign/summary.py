@@ -6,7 +6,15 @@ from typing import Any
 
 def show(command: str, result: dict[str, Any]) -> None:
     """Print the result of a command."""
-    printers = {"run": _campaign, "inspect": _inspection, "robots": _robots, "tasks": _tasks, "doctor": _doctor}
+    printers = {
+        "run": _campaign,
+        "inspect": _inspection,
+        "view": _view,
+        "verify-randomization": _verification,
+        "robots": _robots,
+        "tasks": _tasks,
+        "doctor": _doctor,
+    }
     printers.get(command, _stage)(result)
 
 
@@ -33,6 +41,25 @@ def _campaign(result: dict[str, Any]) -> None:
 
 def _inspection(result: dict[str, Any]) -> None:
     print(json.dumps(result, indent=2))
+
+
+def _view(result: dict[str, Any]) -> None:
+    if "video" in result:
+        print(f"film: {result['video']} ({result['seconds']:.1f} s, {result['frames']} images)")
+    else:
+        print(f"closed after {result['seconds']:.1f} s of simulated time")
+
+
+def _verification(result: dict[str, Any]) -> None:
+    rows = [("term", "status", "claims", "found", "effect on the motion, or on what is measured")]
+    rows += [tuple(term[key] for key in ("term", "status", "claims", "found", "effect")) for term in result["terms"]]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        print("  ".join(f"{text:<{width}}" for text, width in zip(row, [*widths, 0], strict=True)).rstrip())
+    statuses = [term["status"] for term in result["terms"]]
+    print(", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses)))
+    for problem in result["problems"]:
+        print(f"FAILED {problem}")
 
 
 def _robots(result: dict[str, Any]) -> None:

@@ -1,13 +1,16 @@
 """A film set for a robot: its own model with paint, a tiled floor, a sky and a sun. Lengths in m."""
 
+from collections.abc import Collection
 from typing import cast
 
 import mujoco
 import numpy as np
 
-from robots.model import FLOOR, edit_model
+from robots.model import FLOOR, Ground, edit_model
 from robots.spec import RobotSpec
 
+OVERSAMPLING = 2
+"""Images are rendered so much larger and scaled down: smooth edges, cheaper than multisampling in software."""
 SKY_TOP, SKY_HORIZON = (0.55, 0.68, 0.82), (0.93, 0.95, 0.97)
 TILE_LIGHT, TILE_DARK = (0.80, 0.82, 0.85), (0.71, 0.735, 0.77)
 TILE_MARK = (0.62, 0.65, 0.69)
@@ -20,9 +23,12 @@ UNPAINTED = (0.5, 0.5, 0.5, 1.0)
 RGB = tuple[float, float, float]
 
 
-def build_set(spec: RobotSpec, width: int, height: int, paint: RGB) -> mujoco.MjModel:
-    """The model of `spec` with its base in the colour `paint`, for images of this size [pixel]; physics as before."""
-    editable = edit_model(spec)
+def build_set(spec: RobotSpec, width: int, height: int, paint: RGB, ground: Ground | None = None) -> mujoco.MjModel:
+    """The model of `spec` with its base in the colour `paint`, for films of this size [pixel]; physics as before.
+
+    `ground` is what it stands on; the flat floor if left out.
+    """
+    editable = edit_model(spec, ground=ground)
     _set_visuals(editable, spec, width, height)
     _add_sky(editable)
     _tile_floor(editable, spec)
@@ -33,7 +39,7 @@ def build_set(spec: RobotSpec, width: int, height: int, paint: RGB) -> mujoco.Mj
 
 def _set_visuals(editable: mujoco.MjSpec, spec: RobotSpec, width: int, height: int) -> None:
     visual = editable.visual
-    visual.global_.offwidth, visual.global_.offheight = width, height
+    visual.global_.offwidth, visual.global_.offheight = OVERSAMPLING * width, OVERSAMPLING * height
     visual.global_.fovy = 36.0
     visual.quality.shadowsize, visual.quality.offsamples = 1024, 0
     visual.quality.numslices, visual.quality.numstacks = 20, 10
@@ -79,7 +85,7 @@ def _tile_floor(editable: mujoco.MjSpec, spec: RobotSpec) -> None:
     textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "tiles"
     tiles.textures = textures
     for geom in editable.worldbody.geoms:
-        if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
+        if geom.type in (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD):
             geom.material, geom.rgba = "tiles", (1.0, 1.0, 1.0, 1.0)
             geom.name = geom.name or FLOOR
 
@@ -117,15 +123,18 @@ def _paint(editable: mujoco.MjSpec, spec: RobotSpec, body_colour: RGB) -> None:
         if depth is None:
             continue
         for geom in body.geoms:
-            geom.material = "rubber" if geom.name in feet else _material(geom, depth)
+            cylinder = geom.type == mujoco.mjtGeom.mjGEOM_CYLINDER
+            geom.material = part(geom.name, cylinder=cylinder, depth=depth, feet=feet)
             geom.rgba, geom.group = UNPAINTED, 0
 
 
-def _material(geom: mujoco.MjsGeom, depth: int) -> str:
-    drive = geom.type == mujoco.mjtGeom.mjGEOM_CYLINDER
+def part(name: str, *, cylinder: bool, depth: int, feet: Collection[str]) -> str:
+    """What a shape, so many joints behind the base, is painted as: "body", "joint", "limb" or "rubber"."""
+    if name in feet:
+        return "rubber"
     if depth == 0:
-        return "joint" if drive or geom.name.startswith(("face", "head")) else "body"
-    return "joint" if drive or depth == 1 else "limb"
+        return "joint" if cylinder or name.startswith(("face", "head")) else "body"
+    return "joint" if cylinder or depth == 1 else "limb"
 
 
 def _depth(body: mujoco.MjsBody, base: str) -> int | None:

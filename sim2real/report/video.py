@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from sim2real.report.film import NO_OPENGL, Job
 from sim2real.report.results import Result
@@ -72,11 +73,11 @@ def shoot(
     if not chosen:
         return Films(note="no result holds a skill to film")
     jobs = [_job(result, story, folder) for result in chosen]
-    for backend in _backends():
+    for backend in backends():
         outcomes = _run(jobs, backend, cpus, report, should_stop)
         if should_stop() or any(outcome.returncode != NO_OPENGL for outcome in outcomes):
             return _collected(chosen, story, jobs, outcomes)
-    reason = _last_line(outcomes[0].stdout)
+    reason = last_line(outcomes[0].stdout)
     return Films(opengl=False, note=f"OpenGL is not available ({reason}). {HOW_TO_GET}")
 
 
@@ -105,7 +106,8 @@ def _job(result: Result, story: Story, folder: Path) -> Job:
     )
 
 
-def _backends() -> Sequence[str]:
+def backends() -> Sequence[str]:
+    """Values of MUJOCO_GL to try, in this order."""
     wanted = os.environ.get("MUJOCO_GL", "").lower()
     if wanted in OFF:
         return (wanted,)
@@ -126,17 +128,32 @@ def _run(
 
 
 def _film(job: Job, backend: str, threads: int, should_stop: Callable[[], bool]) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "sim2real.report.film"]
     if should_stop():
-        return subprocess.CompletedProcess(command, 1, "", "it was not begun: the report was stopped")
+        return subprocess.CompletedProcess([], 1, "", "it was not begun: the report was stopped")
+    return in_process("sim2real.report.film", asdict(job), backend, threads, TIMEOUT)
+
+
+def in_process(
+    module: str, job: dict[str, Any], backend: str, threads: int, timeout: float | None
+) -> "subprocess.CompletedProcess[str]":
+    """Run a module that films a job, with an OpenGL backend and so many threads to draw with.
+
+    Args:
+        module: Reads the job as JSON from its standard input.
+        job: What to film.
+        backend: Value of MUJOCO_GL.
+        threads: Of OpenGL in software.
+        timeout: [s]; None waits for ever.
+    """
+    command = [sys.executable, "-m", module]
     environment = {**os.environ, "MUJOCO_GL": backend, "LP_NUM_THREADS": str(threads)}
     if backend == "osmesa":
         environment["PYOPENGL_PLATFORM"] = "osmesa"
-    given = json.dumps(asdict(job))
+    given = json.dumps(job)
     try:
-        return subprocess.run(command, input=given, capture_output=True, text=True, env=environment, timeout=TIMEOUT)
+        return subprocess.run(command, input=given, capture_output=True, text=True, env=environment, timeout=timeout)
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"it took longer than {TIMEOUT:g} s")
+        return subprocess.CompletedProcess(command, 1, "", f"it took longer than {timeout:g} s")
 
 
 def _collected(
@@ -153,10 +170,11 @@ def _collected(
 def _collect(robot: str, result: Result, job: Job, outcome: "subprocess.CompletedProcess[str]") -> Film:
     path = Path(job.out)
     if outcome.returncode == 0 and path.is_file():
-        return Film(robot=robot, result=result, path=path, falls=int(json.loads(_last_line(outcome.stdout))["falls"]))
+        return Film(robot=robot, result=result, path=path, falls=int(json.loads(last_line(outcome.stdout))["falls"]))
     path.unlink(missing_ok=True)
-    return Film(robot=robot, result=result, path=path, problem=_last_line(outcome.stderr))
+    return Film(robot=robot, result=result, path=path, problem=last_line(outcome.stderr))
 
 
-def _last_line(output: str) -> str:
+def last_line(output: str) -> str:
+    """The last line of what a process wrote."""
     return (output.strip().splitlines() or ["it ended without a word"])[-1]
