@@ -87,6 +87,7 @@ class VectorEnv:
             space=self.space,
             task=self.task,
             physics=self.physics,
+            randomizer=self.randomizer,
             generator=self.generator,
             scoring=self.scoring,
         )

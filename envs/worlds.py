@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from envs.observations import Term
-from envs.randomization import Randomization
+from envs.randomization import Randomization, Randomizer
 from envs.task import TaskSpec, World
 from robots.joint_space import JointSpace
 from robots.spec import RobotSpec
@@ -35,6 +35,8 @@ class Worlds(Protocol):
     task: TaskSpec
     space: JointSpace
     randomization: Randomization
+    randomizer: Randomizer
+    """Writes the hidden parameters of every world."""
     num_envs: int
     scoring: bool
     """Episodes as the score has them: all begin at once, commands are kept, nothing pushes."""

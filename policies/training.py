@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
+from envs.randomization import Randomization
+from envs.randomization.schedules import Schedule
 from policies import checkpoint
 from policies.evaluation import Actor, Evaluation, evaluate
 from policies.ppo import PPO
@@ -16,6 +18,8 @@ from policies.vec_env import Sb3VecEnv
 
 CURVE_EPISODES, CURVE_SECONDS = 48, 5.0
 """Of the evaluation behind each point of a learning curve."""
+TRIAL_EPISODES, TRIAL_SHARE = 16, 0.02
+"""Of the evaluations that an automatic schedule of randomization asks for, and how much of the budget lies between."""
 CHECKPOINT_SECONDS = 12.0
 """Least time between checkpoints [s]: what a kill can cost."""
 
@@ -48,6 +52,7 @@ class Training:
         file: Where checkpoints go.
         curve_points: Evaluations along the way, the ones at the start and the end not counted.
         report, should_stop: How progress is told and when to save and stop.
+        schedule: How the ranges of randomization widen meanwhile.
     """
 
     ppo: PPO
@@ -57,6 +62,9 @@ class Training:
     curve_points: int = 8
     report: Report = lambda fraction, **metrics: None
     should_stop: Callable[[], bool] = lambda: False
+    schedule: Schedule | None = None
+    tried: float = 0.0
+    """Share of the budget after which the policy was last scored for the schedule."""
     curve: list[CurvePoint] = field(default_factory=list)
     seconds: float = 0.0
     learning_seconds: float = 0.0
@@ -70,6 +78,7 @@ class Training:
         """
         if self.file.exists():
             self.restore()
+        self.follow_schedule()
         if self.ppo.num_timesteps < self.steps:
             remaining = self.steps - self.ppo.num_timesteps
             fresh = self.ppo._last_obs is None  # a run stopped before its first step is not: its worlds must stay
@@ -103,6 +112,8 @@ class Training:
             "adaptive_rate": self.ppo.adaptive_rate,
             "seconds": self.seconds,
             "learning_seconds": self.learning_seconds,
+            "tried": self.tried,
+            "schedule": self.schedule.state_dict() if self.schedule else {},
             "curve": [asdict(point) for point in self.curve],
         }
 
@@ -121,6 +132,9 @@ class Training:
         ppo._last_obs = tensors["last_observation"]
         ppo.num_timesteps, ppo.adaptive_rate = record["env_steps"], record["adaptive_rate"]
         self.seconds, self.learning_seconds = record["seconds"], record["learning_seconds"]
+        self.tried = record["tried"]
+        if self.schedule:
+            self.schedule.load_state_dict(record["schedule"])
         self.curve = [
             CurvePoint(**point | {"episode_scores": tuple(point["episode_scores"])}) for point in record["curve"]
         ]
@@ -132,7 +146,7 @@ class Training:
         if last >= 0 and done // interval == last // interval and not (final and last < done):
             return
         started = time.perf_counter()
-        evaluation = self.evaluate(lambda observation: self.ppo.policy._predict(observation, deterministic=True))
+        evaluation = self.evaluate(self._act)
         self.seconds += time.perf_counter() - started
         self.curve.append(
             CurvePoint(
@@ -143,15 +157,33 @@ class Training:
             )
         )
 
-    def evaluate(self, actor: Actor) -> Evaluation:
-        """Any actor over the short episodes behind the points of the curve."""
+    def follow_schedule(self) -> None:
+        """Give the worlds the ranges of randomization for what has been learned so far."""
+        if self.schedule is None:
+            return
+        progress, score = min(1.0, self.ppo.num_timesteps / self.steps), None
+        if self.schedule.needs_score and progress >= self.tried + TRIAL_SHARE:
+            score = self.evaluate(self._act, self.schedule.trial, TRIAL_EPISODES).score
+            self.tried = progress
+        ranges, randomizer = self.schedule.ranges(progress, score), self.env.env.randomizer
+        if ranges != randomizer.randomization:
+            randomizer.set_ranges(ranges)
+
+    def _act(self, observation: torch.Tensor) -> torch.Tensor:
+        return self.ppo.policy._predict(observation, deterministic=True)
+
+    def evaluate(
+        self, actor: Actor, randomization: Randomization | None = None, episodes: int | None = None
+    ) -> Evaluation:
+        """Any actor over the short episodes behind the points of the curve, on the nominal robot by default."""
         env = self.env.env
         return evaluate(
             env.spec,
             env.task,
             actor,
-            episodes=CURVE_EPISODES,
+            episodes=episodes or CURVE_EPISODES,
             seconds=CURVE_SECONDS,
+            randomization=randomization,
             num_threads=self.num_threads,
         )
 
@@ -169,6 +201,7 @@ class _Watcher(BaseCallback):
         run = self.run
         self._count_time()
         run._evaluate_if_due()
+        run.follow_schedule()
         stop = run.should_stop()  # asked once: the answer may change, and who stops must have saved
         if time.perf_counter() - self.saved_at > CHECKPOINT_SECONDS or stop:
             run.save()

@@ -140,3 +140,12 @@ def test_every_measurable_term_of_every_task_names_its_sensor_or_is_the_controll
 def test_an_unknown_embodiment_names_those_that_exist():
     with pytest.raises(LookupError, match=r"no embodiment named 'fish'; there are arm, .*legged, machine"):
         embodiments.get("fish")
+
+
+def test_an_imu_feels_a_tilted_world():
+    # gravity leaning by 0.05 g along x: a level base sees (0.05, 0, −1) / √(1 + 0.05²)
+    tilted = replace(preset("none"), noise=0.0, slope_x=(0.05, 0.05), slope_y=(0.0, 0.0))
+    env = worlds("go1", "velocity", 2, randomization=tilted)
+    env.physics.qpos[:, 3:7] = torch.tensor([1.0, 0.0, 0.0, 0.0]).double()
+    expected = torch.tensor([[0.05, 0.0, -1.0]] * 2) / 1.0025**0.5
+    torch.testing.assert_close(by_term(env, env.observation())["gravity"], expected, atol=1e-3, rtol=0.0)

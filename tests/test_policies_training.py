@@ -9,6 +9,7 @@ import policies.ppo
 import policies.training
 import robots
 from envs.randomization import preset
+from envs.randomization.schedules import SCHEDULES
 from envs.vector_env import VectorEnv
 from policies import checkpoint
 from policies.distillation import Distillation
@@ -185,3 +186,36 @@ def test_the_students_normalizer_sees_each_frame_once(tmp_path):
     run = a_distillation(tmp_path / "run.safetensors", 2)
     run.run()
     assert run.student.normalizer.count == 2 * ITERATION
+
+
+def scheduled(file, name: str, should_stop=lambda: False) -> Training:
+    training = a_training(file, 4, should_stop)
+    training.schedule = SCHEDULES[name](training.env.env.randomizer.randomization)
+    return training
+
+
+@pytest.mark.parametrize("name", ["curriculum", "automatic"])
+def test_a_scheduled_run_continues_bit_for_bit(name, tmp_path):
+    whole = scheduled(tmp_path / "whole.safetensors", name)
+    whole.run()
+    answers = iter([False, False, True])
+    killed = scheduled(tmp_path / "killed.safetensors", name, lambda: next(answers))
+    with pytest.raises(StoppedError):
+        killed.run()
+    resumed = scheduled(tmp_path / "killed.safetensors", name)
+    resumed.run()
+    expected, found = whole.ppo.policy.state_dict(), resumed.ppo.policy.state_dict()
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    assert resumed.schedule.state_dict() == whole.schedule.state_dict()
+    assert resumed.env.env.randomizer.randomization == whole.env.env.randomizer.randomization
+
+
+def test_a_curriculum_begins_with_the_nominal_robot_and_ends_with_the_whole_ranges(tmp_path):
+    training = scheduled(tmp_path / "curriculum.safetensors", "curriculum")
+    target, widths = training.env.env.randomizer.randomization, []
+    set_ranges = training.env.env.randomizer.set_ranges
+    training.env.env.randomizer.set_ranges = lambda ranges: (widths.append(ranges.mass), set_ranges(ranges))
+    training.run()
+    assert widths[0] == (1.0, 1.0)
+    assert widths[-1] == pytest.approx(target.mass)
+    assert [high for _, high in widths] == sorted(high for _, high in widths)

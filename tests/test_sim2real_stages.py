@@ -109,8 +109,8 @@ def test_training_returns_what_the_design_says(trained):
 
 
 def test_training_writes_skill_policy_and_bundle(trained):
-    expected = {"run.json", "events.jsonl", "skill.safetensors", "policy.safetensors", "policy.s2r"}
-    assert files(trained["run"]) == expected
+    expected = {"run.json", "events.jsonl", "skill.safetensors", "policy.safetensors", "randomization.parquet"}
+    assert files(trained["run"]) == expected | {"policy.s2r"}
     assert trained["bundle"] == str(Path(trained["run"]) / "policy.s2r")
     bundle = read(Path(trained["bundle"]))
     bundle.contract.check_robot(robots.get("go1"))
@@ -121,7 +121,8 @@ def test_training_writes_skill_policy_and_bundle(trained):
 def test_a_teacher_has_no_bundle(teacher):
     assert teacher["privileged"] is True
     assert teacher["bundle"] is None
-    assert files(teacher["run"]) == {"run.json", "events.jsonl", "skill.safetensors", "policy.safetensors"}
+    unfrozen = {"skill.safetensors", "policy.safetensors", "randomization.parquet"}
+    assert files(teacher["run"]) == {"run.json", "events.jsonl"} | unfrozen
     assert load_skill(Path(teacher["run"]) / "skill.safetensors").card.privileged
 
 

@@ -13,6 +13,7 @@ import torch
 
 from envs.observations import Term
 from envs.physics.interface import Physics
+from envs.randomization import Randomizer
 from envs.task import TaskSpec, World
 from robots.joint_space import JointSpace
 from robots.spec import RobotSpec
@@ -48,6 +49,7 @@ class Setting:
     space: JointSpace
     task: TaskSpec
     physics: Physics
+    randomizer: Randomizer
     generator: torch.Generator
     scoring: bool
     """Commands are drawn from the score's ranges and kept for the whole episode."""

@@ -151,7 +151,7 @@ class Legged:
             velocity=to_yaw_frame(orientation, velocity),
             base_velocity=to_base_frame(orientation, velocity),
             gyro=qvel[:, 3:6],
-            gravity=projected_gravity(torch, orientation),
+            gravity=self._gravity(orientation),
             height=height,
             foot_heights=foot_heights,
             joint_pos=qpos[:, self._qpos_index].float(),
@@ -188,6 +188,13 @@ class Legged:
 
     def lost(self, world: World) -> torch.Tensor | None:
         return self.terrain.outside(self.setting.physics.qpos[:, 0:2]) if self.terrain else None
+
+    def _gravity(self, orientation: torch.Tensor) -> torch.Tensor:
+        """Direction of gravity in the base frame, (n, 3); worlds may be tilted."""
+        randomizer = self.setting.randomizer
+        if not randomizer.tilts_gravity:
+            return projected_gravity(torch, orientation)
+        return to_base_frame(orientation, randomizer.gravity_direction.float())
 
     def _clock(self) -> torch.Tensor:
         space, episode = self.setting.space, self.episode

@@ -11,9 +11,10 @@ from robots.joint_space import JointSpace
 from robots.model import foot_geom_ids, has_free_base, measured_dof_indices
 from robots.spec import RobotSpec
 
-Group = Literal["world", "base", "trunk", "carrier", "feet", "dofs", "actuators", "servos"]
+Group = Literal["leaning_x", "leaning_y", "base", "trunk", "carrier", "feet", "dofs", "actuators", "servos"]
 GROUPS: dict[Group, str] = {
-    "world": "the world itself",
+    "leaning_x": "gravity along x, which moves some joint",
+    "leaning_y": "gravity along y, which moves some joint",
     "base": "a free base",
     "trunk": "a free base, or else all links that move",
     "carrier": "what carries a load: a free base, or else the link with the tool",
@@ -46,8 +47,8 @@ def find_rows(model: mujoco.MjModel, spec: RobotSpec, group: Group) -> NDArray[n
     """Rows of the group in this model: bodies, geoms, degrees of freedom or actuators."""
     free = has_free_base(model, spec)
     base = model.body(spec.base_body).id
-    if group == "world":
-        return np.array([0])
+    if group in ("leaning_x", "leaning_y"):
+        return np.array([0] if _moves_along(model, "xy".index(group[-1])) else [], dtype=np.intp)
     if group == "base":
         return np.array([base] if free else [], dtype=np.intp)
     if group == "trunk":
@@ -60,6 +61,19 @@ def find_rows(model: mujoco.MjModel, spec: RobotSpec, group: Group) -> NDArray[n
         return measured_dof_indices(model, spec)
     names = [joint.name for joint in spec.joints if group == "actuators" or joint.actuator.control == "position"]
     return np.array([model.actuator(name).id for name in names], dtype=np.intp)
+
+
+def _moves_along(model: mujoco.MjModel, axis: int) -> bool:
+    """Whether some body can move along a horizontal axis: not so across a machine that moves in a plane."""
+    data, jacobian = mujoco.MjData(model), np.zeros((3, model.nv))
+    data.qpos[:] = model.qpos0 + 0.1 * np.arange(1, model.nq + 1) / model.nq  # no special pose
+    mujoco.mj_kinematics(model, data)
+    mujoco.mj_comPos(model, data)
+    for body in range(1, model.nbody):
+        mujoco.mj_jacBodyCom(model, data, jacobian, None, body)
+        if np.abs(jacobian[axis]).max(initial=0.0) > 1e-6:
+            return True
+    return False
 
 
 def carrier_body(model: mujoco.MjModel, spec: RobotSpec) -> int:

@@ -46,6 +46,7 @@ class Parameter:
     full: Range
     """Range in the preset "full"."""
     claims: tuple[Claim, ...]
+    """None if it chooses the whole body."""
     constants: tuple[str, ...] = ()
     """Model fields that MuJoCo derives from the claimed ones: recomputed in the worlds that were written."""
     per: Literal["world", "foot", "joint"] = "world"

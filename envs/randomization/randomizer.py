@@ -11,6 +11,7 @@ import torch
 
 from envs.physics.interface import Physics
 from envs.randomization.anatomy import GROUPS, Anatomy, compiled
+from envs.randomization.bodies import Bodies, lacks_family
 from envs.randomization.parameter import Parameter
 from envs.randomization.plan import WritePlan
 from envs.randomization.ranges import PRESETS, Randomization, check_delays_fit, refuse
@@ -29,6 +30,7 @@ class Randomizer:
         randomization: The ranges in force, without those that have nothing to act on.
         parameters: What this robot has; `columns` says which columns of `values` are whose.
         values: (num_worlds, num_columns), what each world runs with.
+        nominal: (num_columns,), values that leave the compiled model as it is.
         hidden: (num_worlds, len(PARAMETERS)) float32, the same for teachers: −1..1 over the default ranges, the mean
             where every joint has its own, nominal where the robot has no such thing.
         log: Where samples are kept, if anywhere.
@@ -40,12 +42,15 @@ class Randomizer:
         self.parameters = tuple(parameter for parameter in MODEL_TERMS if not self._lack(parameter))
         self.log: SampleLog | None = None
         self.written: tuple[Parameter, ...] = ()
+        self.bodies: Bodies | None = None
         self._lay_out()
         self._plan = WritePlan(self.written, self.columns, self.physics, self.anatomy)
         self.set_ranges(randomization)
 
     def _lack(self, parameter: Parameter) -> str:
         """Why a parameter has nothing to act on; empty if it has."""
+        if not parameter.claims:
+            return lacks_family(self.spec, self.physics.model)
         claim = parameter.claims[0]
         rows = self.anatomy.rows[claim.rows].cpu().numpy()
         if len(rows) == 0:
@@ -60,8 +65,8 @@ class Randomizer:
         names = [owner.name for owner in owners]
         self.columns = {name: slice(names.index(name), names.index(name) + names.count(name)) for name in names}
         self._owners, device = owners, self.physics.device
-        nominal = torch.tensor([owner.nominal for owner in owners], dtype=torch.float64, device=device)
-        self.values = nominal.repeat(self.physics.num_worlds, 1)
+        self.nominal = torch.tensor([owner.nominal for owner in owners], dtype=torch.float64, device=device)
+        self.values = self.nominal.repeat(self.physics.num_worlds, 1)
         scale, offset = _on_default_scale(self.columns, len(owners))
         self._hidden_scale, self._hidden_offset = scale.to(device), offset.to(device)
         self.hidden = (self.values @ self._hidden_scale + self._hidden_offset).float()
@@ -75,9 +80,14 @@ class Randomizer:
         )
 
     @property
+    def tilts_gravity(self) -> bool:
+        """Whether things do not fall straight down in every world."""
+        return any("opt.gravity" in item.fields for item in self.written)
+
+    @property
     def gravity_direction(self) -> torch.Tensor:
         """(num_worlds, 3) unit vectors along which things fall."""
-        if any("opt.gravity" in item.fields for item in self.written):
+        if self.tilts_gravity:
             gravity = self.physics.model_field("opt.gravity")
         else:
             gravity = torch.from_numpy(self.physics.model.opt.gravity.copy()).to(self.physics.device)
@@ -122,11 +132,22 @@ class Randomizer:
     def _use(self, ranges: torch.Tensor) -> None:
         """Draw from `ranges`, (num_columns, 2), from now on."""
         self._low, self._high = ranges.unbind(-1)
+        if "link_length" in self.columns:
+            self._compile_bodies(ranges[self.columns["link_length"].start].tolist())
         self._varying = (self._low < self._high).nonzero()[:, 0]
         self._feeds_constants = any(self._owners[column].constants for column in self._varying.tolist())
         self._write_also({self._owners[column].name for column in self._varying.tolist()})
         fixed = torch.where(self._low < self._high, self.values, self._low)
         self.apply(torch.arange(self.physics.num_worlds, device=self.physics.device), fixed)
+
+    def _compile_bodies(self, span: list[float]) -> None:
+        """Have bodies for link lengths from `span[0]` to `span[1]`."""
+        low, high = span
+        bodies = None if low == high == 1.0 else Bodies(self.physics, self.spec, (low, high))
+        if bodies or self.bodies:
+            self.bodies = bodies or Bodies(self.physics, self.spec, (1.0, 1.0))
+            self.values[:, self.columns["link_length"]].clamp_(low, high)
+            self._plan = WritePlan(self.written, self.columns, self.physics, self.anatomy, self.bodies)
 
     def _write_also(self, names: set[str]) -> None:
         """Write these parameters too, from now on, and those that are set rather than changed."""
@@ -135,7 +156,12 @@ class Randomizer:
         written = tuple(item for item in self.parameters if item.name in keep)
         if written != self.written:
             self.written = written
-            self._plan = WritePlan(written, self.columns, self.physics, self.anatomy)
+            self._plan = WritePlan(written, self.columns, self.physics, self.anatomy, self.bodies)
+
+    def keep_samples(self, log: "SampleLog") -> None:
+        """Write what all worlds run with, and what later restarts draw, to `log`, whose columns are `column_names`."""
+        self.log = log
+        log.add(torch.arange(self.physics.num_worlds), self.values)
 
     def resample(self, worlds: torch.Tensor, generator: torch.Generator) -> None:
         """Draw what varies anew for `worlds`, (n,), and write it."""
@@ -161,7 +187,7 @@ class Randomizer:
             factor = float(values[:, self.columns["delay"]].max()) + self.randomization.delay_jitter
             longest = model.actuator_delay.max() * factor
             check_delays_fit(longest, model.actuator_history[:, 0].min() * model.opt.timestep)
-        changed = (values != torch.tensor([owner.nominal for owner in self._owners], device=values.device)).any(0)
+        changed = (values != self.nominal).any(0)
         self._write_also({self._owners[column].name for column in changed.nonzero()[:, 0].tolist()})
         self.values[worlds] = values
         self._write(worlds)
@@ -170,6 +196,9 @@ class Randomizer:
 
     def _write(self, worlds: torch.Tensor) -> None:
         """Put the values of `worlds` into their model fields."""
+        if self.bodies:  # a length stands for the nearest body
+            length = self.columns["link_length"].start
+            self.values[worlds, length] = self.bodies.factors[self.bodies.index(self.values[worlds, length])]
         values = self.values[worlds]
         self.hidden[worlds] = (values @ self._hidden_scale + self._hidden_offset).float()
         self._plan.write(worlds, values)

@@ -48,6 +48,8 @@ class Randomization:
     """Factor on the time constant of the feet's contacts."""
     contact_width: Range = (1.0, 1.0)
     """Factor on the depth over which the feet's contacts stiffen."""
+    link_length: Range = (1.0, 1.0)
+    """Factor on the links of a parametric robot (`robots.families`)."""
     separate: tuple[str, ...] = ()
     """Parameters of joints that are drawn for each joint by itself, as "kp"; the others are one factor for all."""
     noise: float = 1.0

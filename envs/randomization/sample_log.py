@@ -5,7 +5,7 @@ away what came after its checkpoint. `finish` joins the blocks into one file.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +22,15 @@ COUNTERS = ("world", "episode", "env_step")
 class SampleLog:
     """Rows (world, episode, env_step, value…) in `folder`.
 
-    Attributes:
-        env_steps: Environment steps so far; whoever steps the worlds keeps it.
+    Args:
+        folder: For the blocks.
+        columns: Names of the values.
+        num_worlds: Of the worlds that restart.
+        clock: Environment steps so far.
     """
 
-    def __init__(self, folder: Path, columns: Sequence[str], num_worlds: int) -> None:
-        self.folder, self.columns = folder, tuple(columns)
-        self.env_steps = 0
+    def __init__(self, folder: Path, columns: Sequence[str], num_worlds: int, clock: Callable[[], int]) -> None:
+        self.folder, self.columns, self.clock = folder, tuple(columns), clock
         self.episodes = np.zeros(num_worlds, dtype=np.int64)
         self.blocks = 0
         self._counters = np.empty((BLOCK, len(COUNTERS)), dtype=np.int64)
@@ -45,21 +47,20 @@ class SampleLog:
                 self._write_block()
             rows = slice(self._rows, self._rows + len(part))
             self._counters[rows, 0], self._counters[rows, 1] = part, self.episodes[part]
-            self._counters[rows, 2] = self.env_steps
+            self._counters[rows, 2] = self.clock()
             self._values[rows] = drawn[start : start + BLOCK]
             self._rows += len(part)
         self.episodes[which] += 1
 
     def flush(self) -> torch.Tensor:
-        """Write what is in memory; returns what `rewind` needs, (2 + num_worlds,)."""
+        """Write what is in memory; returns what `rewind` needs, (1 + num_worlds,)."""
         if self._rows:
             self._write_block()
-        return torch.from_numpy(np.concatenate([[self.blocks, self.env_steps], self.episodes]))
+        return torch.from_numpy(np.concatenate([[self.blocks], self.episodes]))
 
     def rewind(self, state: torch.Tensor) -> None:
         """Go on from where `flush` returned `state`: later blocks are deleted."""
-        self.blocks, self.env_steps = int(state[0]), int(state[1])
-        self.episodes = state[2:].numpy().copy()
+        self.blocks, self.episodes = int(state[0]), state[1:].cpu().numpy().copy()
         self._rows = 0
         for path in self.folder.glob("samples-*.parquet"):
             if int(path.stem.removeprefix("samples-")) >= self.blocks:

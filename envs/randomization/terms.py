@@ -13,7 +13,7 @@ from robots.actuation import BACK_EMF, KD, KP, RESISTANCE
 
 MASS_CONSTANTS = ("body_subtreemass", "body_invweight0", "dof_invweight0", "dof_M0", "dof_length", "actuator_acc0")
 """What MuJoCo derives from masses, inertias and armatures."""
-FRAME_CONSTANTS = ("body_sameframe", "cam_poscom0", "light_poscom0")
+FRAME_CONSTANTS = ("body_sameframe", "geom_sameframe", "site_sameframe", "bvh_aabb", "cam_poscom0", "light_poscom0")
 """What it derives besides from the place of a centre of mass."""
 PAYLOAD_HEIGHT = 0.2
 """Height of a payload over its carrier's frame, in units of L."""
@@ -49,7 +49,7 @@ def _slope(axis: int) -> Parameter:
         unit="g",
         nominal=0.0,
         full=(-0.05, 0.05),
-        claims=(Claim(field="opt.gravity", rows="world", columns=(axis,), operation="add"),),
+        claims=(Claim(field="opt.gravity", rows=("leaning_x", "leaning_y")[axis], columns=(axis,), operation="add"),),
     )
 
 
@@ -70,8 +70,9 @@ def write_payload(parameter: Parameter, sheet: Sheet, value: torch.Tensor, anato
     distance = (offset**2).sum(-1)[:, None, None] * torch.eye(3, dtype=mass.dtype, device=mass.device)
     spread = (mass * load / total)[:, :, None] * (distance - offset[:, :, None] * offset[:, None, :])
     principal, axes = torch.linalg.eigh(axes @ torch.diag_embed(moments) @ axes.mT + spread)
-    attitude[:] = _quaternion(axes * torch.linalg.det(axes).sign()[:, None, None])  # a rotation, no reflection
-    moments[:] = principal
+    quaternion = _quaternion(axes * torch.linalg.det(axes).sign()[:, None, None])  # a rotation, no reflection
+    attitude[:] = torch.where(load > 0.0, quaternion, attitude)  # axes as compiled where there is no load
+    moments[:] = torch.where(load > 0.0, principal, moments)
     centre += offset * load / total
     mass[:] = total
 
@@ -166,6 +167,14 @@ MODEL_TERMS: tuple[Parameter, ...] = (
     _slope(1),
     _contact("contact_time", (0.75, 1.5), "geom_solref", 0),
     _contact("contact_width", (0.5, 2.0), "geom_solimp", 2),
+    Parameter(  # chooses a whole body: see `bodies`
+        name="link_length",
+        unit="1",
+        nominal=1.0,
+        full=(0.95, 1.05),
+        claims=(),
+        constants=MASS_CONSTANTS + FRAME_CONSTANTS,
+    ),
 )
 """All of them; later ones act on what earlier ones wrote."""
 

@@ -6,6 +6,8 @@ import envs.tasks
 import robots
 from envs.make import make_worlds
 from envs.randomization import preset
+from envs.randomization.sample_log import SampleLog
+from envs.randomization.schedules import SCHEDULES
 from policies.networks import ActorCritic, Layout
 from policies.ppo import PPO
 from policies.seeds import part_seed
@@ -15,6 +17,9 @@ from policies.vec_env import Sb3VecEnv
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Train
 from sim2real.stages.results import finish
+
+SAMPLES = "randomization.parquet"
+"""What every restart of every world drew."""
 
 
 def train(command: Train, stage: Stage) -> dict[str, Any]:
@@ -31,6 +36,10 @@ def train(command: Train, stage: Stage) -> dict[str, Any]:
     )
     layout = Layout.of(env.terms, privileged=command.privileged)
     ppo = PPO(ActorCritic, Sb3VecEnv(env), seed=command.seed, policy_kwargs={"layout": layout})
+    samples = SampleLog(
+        stage.checkpoint / "samples", env.randomizer.column_names, env.num_envs, lambda: ppo.num_timesteps
+    )
+    env.randomizer.keep_samples(samples)
     training = Training(
         ppo,
         command.steps,
@@ -38,11 +47,13 @@ def train(command: Train, stage: Stage) -> dict[str, Any]:
         num_threads=stage.cpus,
         report=stage.report,
         should_stop=stage.should_stop,
+        schedule=SCHEDULES[command.schedule](env.randomizer.randomization) if command.schedule != "fixed" else None,
     )
     try:
         training.run()
     except StoppedError:
         return {}
+    samples.finish(stage.out / SAMPLES)
     return {"robot": command.robot, "task": task.name, "privileged": command.privileged} | finish(
         training, stage, command.robot, spec, task
     )
