@@ -73,13 +73,14 @@ class SingleEnv(gymnasium.Env[Floats, Floats]):
 
         Args:
             seed: Makes this episode and those after it reproducible.
-            options: `{"command": (vx [m/s], vy [m/s], yaw rate [rad/s])}` holds a command for the whole episode.
+            options: `{"command": ...}` holds a command for the whole episode: (vx [m/s], vy [m/s], yaw rate [rad/s]) of
+                a walker, (x, y, z) [m] of an arm's tool.
         """
         unseeded = self._np_random is None
         super().reset(seed=seed)
         if seed is not None or unseeded:
             _seed(self.worlds, self.np_random)
-        command = _command(options, self.worlds.episode.command.shape[1])
+        command = _command(options, self.worlds)
         # a command that was asked for is never drawn anew
         self.worlds.hold_commands(command is not None)
         observation = _begin(self.worlds, command)
@@ -288,17 +289,17 @@ def _seed(worlds: VectorEnv, generator: np.random.Generator) -> None:
     worlds.generator.manual_seed(int(generator.integers(2**63)))
 
 
-def _command(options: dict[str, Any] | None, width: int) -> torch.Tensor | None:
-    """The command among the options of `reset`, (width,)."""
+def _command(options: dict[str, Any] | None, worlds: VectorEnv) -> torch.Tensor | None:
+    """The command among the options of `reset`, (command width,)."""
     unknown = set(options or {}) - {"command"}
     if unknown:
         raise ValueError(f"options of reset are: command; got {sorted(unknown)}")
     if not options:
         return None
     command = torch.as_tensor(options["command"], dtype=torch.float32)
-    if command.shape != (width,) or not command.isfinite().all():
-        asked = "(vx [m/s], vy [m/s], yaw rate [rad/s]) of a walker, (x, y, z) [m] of an arm" if width else "left out"
-        raise ValueError(f"command must be {asked}, got {options['command']!r}")
+    if command.shape != worlds.episode.command.shape[1:] or not command.isfinite().all():
+        meaning = worlds.body.command_meaning or f"left out: nothing is asked of {worlds.spec.name}"
+        raise ValueError(f"command must be {meaning}, got {options['command']!r}")
     return command
 
 

@@ -63,7 +63,7 @@ def test_the_clock_is_sine_and_cosine_and_zero_when_standing():
 
 def test_commands_fill_their_ranges_and_a_tenth_of_them_stands_still():
     worlds = env(1000)
-    command, high = worlds.episode.command, worlds.command_high
+    command, high = worlds.episode.command, worlds.body.command_high
     space = worlds.space
     np.testing.assert_allclose(high, (0.5 * space.speed, 0.18 * space.speed, 0.1 / space.time), rtol=1e-6)
     assert (command.abs() <= high).all()

@@ -37,7 +37,7 @@ def test_the_environment_keeps_gymnasiums_rules():
 
 @pytest.mark.parametrize("robot", LEGGED)
 def test_every_legged_robot_has_an_id_for_every_task(robot):
-    for task in tasks.names():
+    for task in [name for name in tasks.names() if not tasks.get(name).refuses(robots.get(robot))]:
         env = gymnasium.make(envs.registration.env_id(task, robot))
         observation, info = env.reset(seed=0)
         assert observation.shape == (9 + 3 * robots.get(robot).num_joints + 2,)
@@ -68,7 +68,7 @@ def test_gymnasium_imports_the_ids_by_module_and_that_costs_no_torch():
 
 
 def test_an_unknown_id_names_its_neighbour():
-    with pytest.raises(gymnasium.error.NameNotFound, match="Did you mean: `Velocity-Go1`"):
+    with pytest.raises(gymnasium.error.NameNotFound, match=r"Did you mean: `Velocity-Go[12]`"):
         gymnasium.make("Sim2Real/Velocity-Go3-v0")
 
 

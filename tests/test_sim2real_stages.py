@@ -327,7 +327,7 @@ def test_a_student_is_no_teacher(store, student):
         (
             lambda store, run: api.train(robot="go11", store=store),
             LookupError,
-            "no robot named 'go11'; there are anymal_c",
+            "no robot named 'go11'; there are a1, acrobot, anymal_c",
         ),
         (lambda store, run: api.train(robot="go1", task="fly", store=store), LookupError, "no task named 'fly'"),
         (lambda store, run: api.train(robot="go1", steps=0, store=store), ValueError, "steps must be >= 1, got 0"),

@@ -45,6 +45,8 @@ class ArmWorld(World):
 class Arm:
     """See `envs.embodiments.embodiment.Embodiment`."""
 
+    command_meaning = "(x, y, z) [m] of the tool in the base frame"
+
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         spec, model, device = setting.spec, setting.physics.model, setting.device

@@ -100,6 +100,8 @@ class Embodiment(Protocol):
     """One kind of robot in its worlds."""
 
     setting: Setting
+    command_meaning: str
+    """What a command is, with units; empty where nothing is commanded."""
     episode: Any
     """An `Episode`, with more fields where the kind needs them."""
 

@@ -54,6 +54,8 @@ class LeggedEpisode(Episode):
 class Legged:
     """See `envs.embodiments.embodiment.Embodiment`."""
 
+    command_meaning = "(vx [m/s], vy [m/s], yaw rate [rad/s])"
+
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         spec, space, task, model = setting.spec, setting.space, setting.task, setting.physics.model

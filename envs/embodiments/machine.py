@@ -28,6 +28,8 @@ class MachineWorld(World):
 class Machine:
     """See `envs.embodiments.embodiment.Embodiment`."""
 
+    command_meaning = ""
+
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         spec, model, device = setting.spec, setting.physics.model, setting.device
