@@ -10,6 +10,7 @@ import time
 import torch
 
 import robots
+from benchmarks.report import Report, Tier
 from envs.physics.make import make_physics
 from robots.model import build_model
 
@@ -17,6 +18,22 @@ SPREAD = 0.1
 """Largest offset of a random joint target from the nominal pose [rad]."""
 DELAY_SAMPLES = 6
 """Length of the actuators' delay buffers [physics steps], as under the default randomization."""
+ROUNDS, WORLDS = 5, {"smoke": (16,), "ci": (64,), "full": (1024, 2048, 4096, 8192)}
+SECONDS = {"smoke": 0.2, "ci": 1.0, "full": 5.0}
+
+
+def measure(tier: Tier, device: str) -> Report:
+    """Rows of go1 and g1 on one device, beside the CPU engine at 256 worlds in the same run."""
+    figures = Report()
+    for robot in ("go1", "g1")[: 1 if tier == "smoke" else 2]:
+        beside = [rate(robot, 256, device="cpu", seconds=SECONDS[tier]) for _ in range(ROUNDS)]
+        figures.add(f"{robot}_cpu_256_control_steps_per_s", "control steps/s", beside)
+        for num_worlds in WORLDS[tier]:
+            found = [rate(robot, num_worlds, device=device, seconds=SECONDS[tier]) for _ in range(ROUNDS)]
+            name = f"{robot}_{device.replace(':', '')}_{num_worlds}"
+            figures.add(f"{name}_control_steps_per_s", "control steps/s", found)
+            figures.compare(f"{name}_vs_cpu", found, beside)
+    return figures
 
 
 def rate(robot: str, num_worlds: int, *, device: str = "cuda", seconds: float = 5.0, num_threads: int = 0) -> float:

@@ -48,6 +48,8 @@ class Report:
 
     rows: list[Row] = field(default_factory=list)
     ratios: dict[str, float] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    """What was not measured -> why."""
 
     def add(self, name: str, unit: str, values: Sequence[float], seeds: tuple[int, ...] = ()) -> None:
         """Add the row of repeated measurements."""
@@ -64,7 +66,8 @@ class Report:
             (row.name, _number(row.value), f"{_number(row.lo)} – {_number(row.hi)}", row.unit) for row in self.rows
         ]
         widths = [max(len(line[column]) for line in [*lines, HEADINGS]) for column in range(4)]
-        return "\n".join(_line(line, widths) for line in [HEADINGS, *lines])
+        skipped = [f"skipped: {name}: {reason}" for name, reason in self.skipped.items()]
+        return "\n".join([*(_line(line, widths) for line in [HEADINGS, *lines]), *skipped])
 
 
 HEADINGS = ("figure", "median", "least – greatest", "unit")
@@ -82,14 +85,28 @@ def _number(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def run(name: str, measure: Callable[[Tier], Report], argv: Sequence[str] | None = None) -> None:
-    """The command line of a benchmark: measure, print the table, write the JSON."""
+def run(
+    name: str,
+    measure: Callable[[Tier], Report],
+    argv: Sequence[str] | None = None,
+    on_device: Callable[[Tier, str], Report] | None = None,
+) -> None:
+    """The command line of a benchmark: measure, print the table, write the JSON.
+
+    Args:
+        name: Of the benchmark.
+        measure: What it measures.
+        argv: Arguments; those of the process if left out.
+        on_device: What it measures instead under `--device NAME`; it has no such option if left out.
+    """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}")
     parser.add_argument("--tier", choices=typing.get_args(Tier), default="full", help="smoke: only see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what machines read")
+    if on_device:
+        parser.add_argument("--device", metavar="NAME", help="measure an engine instead: cuda, cuda:1, warp-cpu, cpu")
     given = parser.parse_args(argv)
     machine, started = Machine(), now()
-    report = measure(given.tier)
+    report = on_device(given.tier, given.device) if on_device and given.device else measure(given.tier)
     print(machine.sentence(), report.table(), sep="\n")
     if given.json:
         write_json(
@@ -100,5 +117,6 @@ def run(name: str, measure: Callable[[Tier], Report], argv: Sequence[str] | None
 def envelope(name: str, tier: Tier, report: Report, machine: Machine) -> dict[str, Any]:
     """What machines read, provenance left out."""
     rows = [asdict(row) for row in report.rows]
-    result = {"tier": tier, "rows": rows, "ratios": report.ratios, "machine": machine.record()}
+    result = {"tier": tier, "rows": rows, "ratios": report.ratios, "skipped": report.skipped}
+    result["machine"] = machine.record()
     return {"schema": SCHEMA, "command": f"benchmarks.{name}", "ok": True, "result": result}

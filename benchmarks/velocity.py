@@ -18,7 +18,7 @@ import envs.tasks
 import robots
 from benchmarks.report import Report, Tier
 from envs.physics.cpu import CpuPhysics
-from envs.randomization import preset
+from envs.randomization import MODEL_FIELDS, preset
 from envs.vector_env import VectorEnv, model_of
 from policies.threads import one_torch_thread
 from sim2real.campaign.resources import cores
@@ -46,7 +46,9 @@ EFFORTS: dict[Tier, Effort] = {
     "smoke": Effort(rounds=1, world_steps=1_024, contestants=(("go1", 64),)),
     "ci": Effort(rounds=5, world_steps=25_000, contestants=(("go1", 256), ("g1", 256))),
     "full": Effort(
-        rounds=9, world_steps=100_000, contestants=(("go1", 256), ("go1", 512), ("go1", 1024), ("g1", 256), ("g1", 1024))
+        rounds=9,
+        world_steps=100_000,
+        contestants=(("go1", 256), ("go1", 512), ("go1", 1024), ("g1", 256), ("g1", 1024)),
     ),
 }
 
@@ -77,11 +79,8 @@ class Contestant:
         spec, ranges = robots.get(robot), preset(randomization)
         self.model = model_of(spec, TASK, ranges)
         self.physics = RecordingPhysics(self.model, num_worlds, cores())
-        self.env = VectorEnv(
-            spec, TASK, num_envs=num_worlds, randomization=ranges, seed=SEED, physics=self.physics
-        )
-        self.bare = Batch(self.model, num_worlds, cores())
-        self.control = self.bare.bind("ctrl")
+        self.env = VectorEnv(spec, TASK, num_envs=num_worlds, randomization=ranges, seed=SEED, physics=self.physics)
+        self.bare, self.alike = (Batch(self.model, num_worlds, cores()) for _ in range(2))
         self.actions = torch.Generator().manual_seed(SEED)
         self.forget()
 
@@ -91,6 +90,8 @@ class Contestant:
         self.per_cpu_s: list[float] = []
         self.bare_per_s: list[float] = []
         self.bare_per_cpu_s: list[float] = []
+        self.alike_per_cpu_s: list[float] = []
+        """Of bare physics whose worlds have the parameters of the environment's."""
 
     def turn(self, steps: int) -> None:
         """Step the environment, then the bare physics over the same ground."""
@@ -103,24 +104,28 @@ class Contestant:
             self.env.step(action)
         self.per_s.append(taken / (time.perf_counter() - clock))
         self.per_cpu_s.append(taken / (time.process_time() - cpu))
-        clock, cpu = self._play_back()
+        clock, cpu = self._play_back(self.bare)
         self.bare_per_s.append(taken / clock)
         self.bare_per_cpu_s.append(taken / cpu)
+        for name in MODEL_FIELDS:
+            self.alike.expand(name)[:] = self.physics.batch.expand(name)
+        self.alike.set_const()
+        self.alike_per_cpu_s.append(taken / self._play_back(self.alike)[1])
 
-    def _play_back(self) -> tuple[float, float]:
+    def _play_back(self, batch: Batch) -> tuple[float, float]:
         """Time and CPU time that bare physics takes [s]."""
         tape = [
             piece.numpy() if isinstance(piece, torch.Tensor) else tuple(part.numpy() for part in piece)
             for piece in self.physics.tape
         ]
-        self.bare.state[:] = self.physics.first.numpy()
+        batch.state[:], control = self.physics.first.numpy(), batch.bind("ctrl")
         clock, cpu = time.perf_counter(), time.process_time()
         for piece in tape:
             if isinstance(piece, tuple):
-                self.bare.state[piece[0]] = piece[1]
+                batch.state[piece[0]] = piece[1]
             else:
-                self.control[:] = piece
-                self.bare.step(nstep=self.env.spec.substeps)
+                control[:] = piece
+                batch.step(nstep=self.env.spec.substeps)
         return time.perf_counter() - clock, time.process_time() - cpu
 
 
@@ -154,7 +159,13 @@ def _compare(robot: str, num_worlds: int, effort: Effort, report: Report, *, hea
         report.compare("randomization_on_vs_off", ours.per_s, still.per_s)
         report.compare("randomization_on_vs_off_cpu", ours.per_cpu_s, still.per_cpu_s)
         report.compare("randomization_full_vs_off_cpu", full.per_cpu_s, still.per_cpu_s)
+        report.compare("randomization_same_physics_cpu", _shares(ours), _shares(still))
         report.ratios["randomization_cost"] = 1.0 - report.ratios["randomization_on_vs_off"]
+
+
+def _shares(contestant: Contestant) -> list[float]:
+    """What is left of bare physics that has the very same worlds: slippery ones take the solver longer by themselves."""
+    return [one / bare for one, bare in zip(contestant.per_cpu_s, contestant.alike_per_cpu_s, strict=True)]
 
 
 def memory_per_world_kib() -> float:

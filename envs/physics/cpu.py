@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mujoco.batch import Batch, SimulationError
 
+from envs.physics.timers import switch_off_timers
 from robots.model import default_data
 
 DIVERGED = [int(kind) for kind in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL)]
@@ -24,6 +25,7 @@ class CpuPhysics:
     def __init__(self, model: mujoco.MjModel, num_worlds: int, num_threads: int = 0) -> None:
         if num_worlds < 1:
             raise ValueError(f"num_worlds must be >= 1, got {num_worlds}; ask for as many worlds as a policy drives")
+        switch_off_timers()
         self.model = model
         self.num_worlds = num_worlds
         self.device = torch.device("cpu")

@@ -1,0 +1,49 @@
+"""Peers of benchmarks: processes that are told how far to step, and say how long it took."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.half_cheetah import rivals
+from benchmarks.peers.process import HERE, MissingError, Peer, Running
+
+ANSWERING = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+from serve import arguments, serve
+given = arguments()
+print("a library talks")
+serve(lambda: given.num_envs)
+"""
+
+
+def running(tmp_path, text, num_envs=4):
+    script = tmp_path / "peer.py"
+    script.write_text(text)
+    return Running(Peer("peer", str(script), (num_envs,)), num_envs, 1)
+
+
+def test_a_peer_takes_turns_until_it_is_closed(tmp_path):
+    peer = running(tmp_path, ANSWERING)
+    assert peer.processes == (peer.process.pid,)
+    assert peer.take_turn(10) > 0.0
+    peer.size_turns(0.01)
+    assert peer.turn_steps >= 4
+    assert peer.per_s == []
+    peer.take_turn()
+    assert len(peer.per_s) == len(peer.per_cpu_s) == 1
+    peer.close()
+    assert peer.process.returncode == 0
+
+
+def test_a_peer_that_ends_says_why(tmp_path):
+    with pytest.raises(MissingError, match=r"peer\.py ended: ModuleNotFoundError: No module named 'nothing_like_it'"):
+        running(tmp_path, "import nothing_like_it")
+
+
+def test_envpool_is_compared_at_the_faster_of_its_modes():
+    speeds = {"sim2real": [9.0], "envpool_sync": [3.0, 3.0, 9.0], "envpool_async": [4.0, 4.0, 4.0], "mjbatch": [5.0]}
+    peers = {name: SimpleNamespace(per_s=per_s) for name, per_s in speeds.items()}
+    found = rivals(peers)
+    assert found == {"envpool": peers["envpool_async"], "mjbatch": peers["mjbatch"]}  # medians 3 and 4
+    assert "envpool" not in rivals({"sim2real": peers["sim2real"]})
