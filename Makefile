@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: .venv demo test lint bench bench-smoke clean
+.PHONY: .venv demo test test-slow lint bench bench-smoke clean
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -18,6 +18,11 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(BIN)/pytest
 
+# Tests that take a minute or more, and the 150 MB of MuJoCo Warp that they want.
+test-slow: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,gpu]'
+	$(BIN)/pytest -m slow
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,9 +31,11 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.training --tier ci
+	$(BIN)/python -m benchmarks.simulation --tier ci
 
 bench-smoke: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.training --tier smoke
+	$(BIN)/python -m benchmarks.simulation --tier smoke
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache

@@ -31,9 +31,9 @@ import robots
 from benchmarks import report
 from benchmarks.machine import cpu_seconds
 from benchmarks.report import Report, Tier
+from envs.physics.cpu import CpuPhysics
 from envs.randomization import delay_samples, preset
 from envs.registration import env_id
-from envs.physics.cpu import CpuPhysics
 from envs.start_states import POOL, settled
 from envs.vector_env import VectorEnv
 from policies.networks import ActorCritic, Layout

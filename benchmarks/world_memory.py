@@ -1,6 +1,6 @@
 """Prints the resident memory of a world of the go1 velocity environment, all it holds in Python included [KiB].
 
-    python -m benchmarks.world_memory 8192
+python -m benchmarks.world_memory 8192
 """
 
 import gc

@@ -13,8 +13,8 @@ Array = Any
 
 def is_standing(command: Array, *, speed: float, time: float) -> Array:
     """True where a command (vx [m/s], vy [m/s], yaw rate [rad/s]), (..., 3), asks to stand still, (..., 1)."""
-    vx, vy, yaw_rate = command[..., 0:1] / speed, command[..., 1:2] / speed, command[..., 2:3] * time
-    return (abs(vx) < STANDING_SPEED) & (abs(vy) < STANDING_SPEED) & (abs(yaw_rate) < STANDING_SPEED)
+    size, slow, slow_turn = abs(command), STANDING_SPEED * speed, STANDING_SPEED / time
+    return (size[..., 0:1] < slow) & (size[..., 1:2] < slow) & (size[..., 2:3] < slow_turn)
 
 
 def advance_phase(phase: Array, *, frequency_hz: float, dt: float) -> Array:
@@ -24,5 +24,4 @@ def advance_phase(phase: Array, *, frequency_hz: float, dt: float) -> Array:
 
 def clock(xp: Any, phase: Array, standing: Array) -> Array:
     """Sine and cosine of the gait phase, (..., 2), zero where standing; `phase` and `standing` are (..., 1)."""
-    moving = xp.where(standing, xp.zeros_like(phase), xp.ones_like(phase))
-    return xp.concatenate([xp.sin(phase) * moving, xp.cos(phase) * moving], -1)
+    return xp.concatenate([xp.sin(phase), xp.cos(phase)], -1) * ~standing

@@ -25,8 +25,8 @@ def speed_error(command: Array, velocity: Array, *, speed: float) -> Array:
         velocity: (..., 3) of the base in its yaw frame [m/s].
         speed: √(gL) [m/s].
     """
-    x, y = (command[..., 0] - velocity[..., 0]) / speed, (command[..., 1] - velocity[..., 1]) / speed
-    return x * x + y * y
+    error = (command[..., :2] - velocity[..., :2]) / speed
+    return (error * error).sum(-1)
 
 
 def yaw_error(command: Array, gyro: Array, *, time: float) -> Array:

@@ -11,6 +11,7 @@ import torch
 from envs.randomization.ranges import Randomization, refuse
 from robots.spec import RobotSpec
 
+EVERY = slice(None)
 Channels = dict[str, torch.Tensor]
 """Channel -> (num_worlds, width): "gravity" [1], "gyro" [rad/s], "joint_pos" [rad], "joint_vel" [rad/s]."""
 GROUPS = {"imu": ("gravity", "gyro"), "encoders": ("joint_pos", "joint_vel")}
@@ -117,11 +118,11 @@ class Sensing:
 
     def corrupt_restarted(self, raw: Channels, generator: torch.Generator) -> Channels:
         """The same tick again after restarts: new samples in the worlds that restarted, the old ones elsewhere."""
-        mounted, fresh = self._mount(raw), self.fresh[:, None]
+        mounted, rows = self._mount(raw), self.fresh.nonzero()[:, 0]
         if self.late:
             self._remember(mounted, advance=False)
-        seen = self._sample(mounted, generator)
-        seen = {name: torch.where(fresh, value, self.delivered[name]) for name, value in seen.items()}
+        begun = self._sample({name: value[rows] for name, value in mounted.items()}, generator, rows)
+        seen = {name: self.delivered[name].index_copy(0, rows, value) for name, value in begun.items()}
         self._deliver(seen)
         return seen
 
@@ -145,14 +146,14 @@ class Sensing:
                 memory = torch.cat([value[:, None], memory[:, :-1]], 1)
             self.memory[name] = torch.where(self.fresh[:, None, None], value[:, None], memory)
 
-    def _sample(self, truth: Channels, generator: torch.Generator) -> Channels:
-        """Late, biased, noisy and rounded."""
-        seen = self._recall(generator) if self.late else truth
+    def _sample(self, truth: Channels, generator: torch.Generator, rows: torch.Tensor | slice = EVERY) -> Channels:
+        """Late, biased, noisy and rounded, for the worlds in `rows`."""
+        seen = {name: value[rows] for name, value in self._recall(generator).items()} if self.late else truth
         seen = {name: seen[name] + self._noise(truth[name], self.deviation[name], generator) for name in truth}
         if "gyro" in seen:
-            seen["gyro"] = seen["gyro"] + self.gyro_bias
+            seen["gyro"] = seen["gyro"] + self.gyro_bias[rows]
         if "joint_pos" in seen:
-            seen["joint_pos"] = seen["joint_pos"] + self.encoder_bias
+            seen["joint_pos"] = seen["joint_pos"] + self.encoder_bias[rows]
             if self.randomization.quantization > 0.0:
                 seen["joint_pos"] = (seen["joint_pos"] / self.randomization.quantization).round()
                 seen["joint_pos"] = seen["joint_pos"] * self.randomization.quantization

@@ -23,16 +23,15 @@ from robots.spec import RobotSpec
 
 def reward(world: LeggedWorld, space: JointSpace, dt: float) -> torch.Tensor:
     """Tracking less effort, never negative, (n,)."""
-    speed = speed_error(world.command, world.velocity, speed=space.speed)
-    yaw = yaw_error(world.command, world.gyro, time=space.time)
-    tracking = torch.exp(-speed / SPEED_TOLERANCE) + 0.3 * torch.exp(-speed / (5.0 * SPEED_TOLERANCE))
-    turning = 0.5 * torch.exp(-yaw / YAW_TOLERANCE) + 0.2 * torch.exp(-yaw / (5.0 * YAW_TOLERANCE))
+    speed = speed_error(world.command, world.velocity, speed=space.speed) * (-1.0 / SPEED_TOLERANCE)
+    yaw = yaw_error(world.command, world.gyro, time=space.time) * (-1.0 / YAW_TOLERANCE)
+    tracking = torch.exp(speed) + 0.3 * torch.exp(0.2 * speed)
+    turning = 0.5 * torch.exp(yaw) + 0.2 * torch.exp(0.2 * yaw)
     smoothness = 0.01 * (world.action - world.previous_action).square().sum(-1) + 0.01 * world.action.square().sum(-1)
-    bounce = 1.3 * (world.velocity[:, 2] / space.speed).square() + 1.1 * (world.gyro[:, :2] * space.time).square().sum(
-        -1
-    )
+    rocking = world.gyro[:, :2].square().sum(-1)
+    bounce = (1.3 / space.speed**2) * world.velocity[:, 2].square() + (1.1 * space.time**2) * rocking
     tilt = 3.0 * world.gravity[:, :2].square().sum(-1)
-    effort = 0.11 * (world.torque / space.torque).square().sum(-1)
+    effort = (0.11 / space.torque**2) * world.torque.square().sum(-1)
     return dt * torch.clamp(tracking + turning - smoothness - bounce - tilt - effort, min=0.0)
 
 

@@ -85,7 +85,7 @@ def write_bundle(
     if task.embodiment != CONTROLLED:
         raise GateError(
             f"the control loop runs policies of embodiment {CONTROLLED!r}, task {task.name!r} is of "
-            f"{task.embodiment!r}: keep the skill, evaluate and transfer it; there is no loop yet that could run its bundle"
+            f"{task.embodiment!r}: keep the skill, evaluate it, transfer it; no loop could run its bundle yet"
         )
     contract = contract_of(skill, spec, task, provenance=provenance)
     weights = skill.export_weights()
