@@ -155,7 +155,13 @@ def test_distilling_returns_what_the_design_says(student, teacher):
 
 
 def test_a_student_has_a_bundle_of_measurable_terms(student):
-    assert files(student["run"]) == {"run.json", "events.jsonl", "skill.safetensors", "policy.s2r"}
+    assert files(student["run"]) == {
+        "run.json",
+        "events.jsonl",
+        "skill.safetensors",
+        "policy.s2r",
+        "randomization.parquet",
+    }
     contract = read(Path(student["bundle"])).contract
     assert contract.unmeasurable == ()
     assert contract.history == HISTORY
@@ -230,6 +236,7 @@ def test_both_arms_of_a_transfer_had_the_same_budget(transferred):
 
 def test_a_transferred_skill_is_deployable_on_its_new_robot(transferred):
     expected = {"run.json", "events.jsonl", "skill.safetensors", "policy.safetensors", "policy.s2r"}
+    expected |= {"randomization.parquet", "scratch_randomization.parquet"}
     assert files(transferred["run"]) == expected
     read(Path(transferred["bundle"])).contract.check_robot(robots.get("anymal_c"))
     assert load_skill(Path(transferred["run"]) / "skill.safetensors").card.robot == "anymal_c"

@@ -15,7 +15,7 @@ from policies.threads import one_torch_thread
 from policies.training import StoppedError
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Distill
-from sim2real.stages.results import SKILL, deployable, parent_scores
+from sim2real.stages.results import SAMPLES, SKILL, deployable, keep_samples, parent_scores
 
 NUM_ENVS = 256
 HIDDEN = (256, 128)
@@ -49,10 +49,12 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
         report=stage.report,
         should_stop=stage.should_stop,
     )
+    samples = keep_samples(env, stage, lambda: distillation.env_steps)
     try:
         distillation.run()
     except StoppedError:
         return {}
+    samples.finish(stage.out / SAMPLES)
     student = distillation.student.requires_grad_(False)
     student.save(stage.out / SKILL)
     evaluation = evaluate(spec, task, student.player(), num_threads=stage.cpus)

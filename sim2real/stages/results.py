@@ -1,9 +1,12 @@
 """What stages leave behind and read of each other: skills, policies, bundles and scores."""
 
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from typing import Any
 
+from envs.randomization.sample_log import SampleLog
 from envs.task import TaskSpec
+from envs.worlds import Worlds
 from policies import checkpoint
 from policies.evaluation import Evaluation, evaluate, no_op
 from policies.export.gate import GateError
@@ -18,8 +21,17 @@ SKILL = "skill.safetensors"
 """The acting half of a policy."""
 POLICY = "policy.safetensors"
 """Actor and critic, from which training goes on."""
+SAMPLES = "randomization.parquet"
+"""What every restart of every world drew."""
 BUNDLE = "policy.s2r"
 """The frozen policy of one robot."""
+
+
+def keep_samples(worlds: Worlds, stage: Stage, env_steps: Callable[[], int], name: str = "samples") -> SampleLog:
+    """Log what every restart of every world draws; `finish` of the log writes the file."""
+    log = SampleLog(stage.checkpoint / name, worlds.randomizer.column_names, worlds.num_envs, env_steps)
+    worlds.randomizer.keep_samples(log)
+    return log
 
 
 def parent_scores(stage: Stage) -> dict[str, Any]:

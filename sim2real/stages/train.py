@@ -6,7 +6,6 @@ import envs.tasks
 import robots
 from envs.make import make_worlds
 from envs.randomization import preset
-from envs.randomization.sample_log import SampleLog
 from envs.randomization.schedules import SCHEDULES
 from policies.networks import ActorCritic, Layout
 from policies.ppo import PPO
@@ -16,10 +15,7 @@ from policies.training import StoppedError, Training
 from policies.vec_env import Sb3VecEnv
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Train
-from sim2real.stages.results import finish
-
-SAMPLES = "randomization.parquet"
-"""What every restart of every world drew."""
+from sim2real.stages.results import SAMPLES, finish, keep_samples
 
 
 def train(command: Train, stage: Stage) -> dict[str, Any]:
@@ -36,10 +32,7 @@ def train(command: Train, stage: Stage) -> dict[str, Any]:
     )
     layout = Layout.of(env.terms, privileged=command.privileged)
     ppo = PPO(ActorCritic, Sb3VecEnv(env), seed=command.seed, policy_kwargs={"layout": layout})
-    samples = SampleLog(
-        stage.checkpoint / "samples", env.randomizer.column_names, env.num_envs, lambda: ppo.num_timesteps
-    )
-    env.randomizer.keep_samples(samples)
+    samples = keep_samples(env, stage, lambda: ppo.num_timesteps)
     training = Training(
         ppo,
         command.steps,

@@ -20,7 +20,7 @@ from robots.joint_space import joint_space
 from robots.spec import RobotSpec
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Transfer
-from sim2real.stages.results import POLICY, SKILL, finish
+from sim2real.stages.results import POLICY, SAMPLES, SKILL, finish, keep_samples
 from sim2real.statistics import Curve, learned_threshold, transfer_measures
 from sim2real.transfer import strategies
 from sim2real.transfer.strategy import Source, Strategy
@@ -92,13 +92,19 @@ class _Trial:
         """Run both arms and judge them."""
         strategy = strategies.get(self.command.strategy)
         arm = self.training(strategy, begin=0.0)
+        samples = keep_samples(arm.env.env, self.stage, lambda: arm.ppo.num_timesteps)
         probe = self.score(arm)
         if strategy.trains:
             arm.run()
         else:
             arm.curve = _level(arm, self.command.budget)
+        samples.finish(self.stage.out / SAMPLES)
         control = self.training(strategies.get(CONTROL), begin=0.5)
+        control_samples = keep_samples(
+            control.env.env, self.stage, lambda: control.ppo.num_timesteps, "control_samples"
+        )
         control.run()
+        control_samples.finish(self.stage.out / f"{CONTROL}_{SAMPLES}")
         scratch = self.score(control)
         result = finish(arm, self.stage, self.command.to, self.spec, self.task)
         curves = {"transfer": result.pop("curve"), "scratch": [asdict(point) for point in control.curve]}
