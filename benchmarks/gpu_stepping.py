@@ -26,10 +26,14 @@ def measure(tier: Tier, device: str) -> Report:
     """Rows of go1 and g1 on one device, beside the CPU engine at 256 worlds in the same run."""
     figures = Report()
     for robot in ("go1", "g1")[: 1 if tier == "smoke" else 2]:
-        beside = [rate(robot, 256, device="cpu", seconds=SECONDS[tier]) for _ in range(ROUNDS)]
+        beside: list[float] = []
+        rates: dict[int, list[float]] = {num_worlds: [] for num_worlds in WORLDS[tier]}
+        for _ in range(ROUNDS):
+            beside.append(rate(robot, 256, device="cpu", seconds=SECONDS[tier]))
+            for num_worlds, found in rates.items():
+                found.append(rate(robot, num_worlds, device=device, seconds=SECONDS[tier]))
         figures.add(f"{robot}_cpu_256_control_steps_per_s", "control steps/s", beside)
-        for num_worlds in WORLDS[tier]:
-            found = [rate(robot, num_worlds, device=device, seconds=SECONDS[tier]) for _ in range(ROUNDS)]
+        for num_worlds, found in rates.items():
             name = f"{robot}_{device.replace(':', '')}_{num_worlds}"
             figures.add(f"{name}_control_steps_per_s", "control steps/s", found)
             figures.compare(f"{name}_vs_cpu", found, beside)

@@ -110,7 +110,9 @@ class Contestant:
         self.bare_per_s.append(taken / clock)
         self.bare_per_cpu_s.append(taken / cpu)
         for name in MODEL_FIELDS:
-            self.alike.expand(name)[:] = self.physics.batch.expand(name)
+            values = self.physics.batch.expanded(name)
+            if values is not None:
+                self.alike.expand(name)[:] = values
         self.alike.set_const()
         clock, cpu = self._play_back(self.alike)
         self.alike_per_s.append(taken / clock)

@@ -17,9 +17,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 import robots
-from envs import tasks
+from envs import embodiments, tasks
 from envs.actions import ACTION_CLIP
-from envs.physics.interface import Physics
 from envs.randomization import Randomization, preset
 from envs.task import TaskSpec
 from envs.vector_env import VectorEnv
@@ -65,7 +64,7 @@ class SingleEnv(gymnasium.Env[Floats, Floats]):
         self.observation_space, self.action_space = _spaces(self.worlds)
         self.metadata = type(self).metadata | {"render_fps": round(self.worlds.spec.control_hz)}
         self.render_mode = _checked_render_mode(render_mode)
-        self._camera = Camera(self.worlds.physics, self.worlds.spec)
+        self._camera = Camera(self.worlds)
         self._running = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
@@ -139,7 +138,7 @@ class GymVectorEnv(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.metadata = type(self).metadata | {"render_fps": round(self.worlds.spec.control_hz)}
         self.render_mode = _checked_render_mode(render_mode)
-        self._camera = Camera(self.worlds.physics, self.worlds.spec)
+        self._camera = Camera(self.worlds)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Floats, dict[str, Any]]:
         """Begin an episode in every world; `seed` makes all that follows reproducible."""
@@ -196,12 +195,12 @@ class GymVectorEnv(gymnasium.vector.VectorEnv[Floats, Floats, NDArray[Any]]):
 class Camera:
     """Pictures of single worlds, from beside and above the robot; OpenGL starts with the first one."""
 
-    def __init__(self, physics: Physics, spec: RobotSpec) -> None:
-        self.physics, self.spec = physics, spec
+    def __init__(self, worlds: VectorEnv) -> None:
+        self.physics, self.spec, self.task = worlds.physics, worlds.spec, worlds.task
         self.view, self.shown = mujoco.MjvCamera(), mujoco.MjvOption()
         self.view.type = mujoco.mjtCamera.mjCAMERA_TRACKING
-        self.view.trackbodyid = physics.model.body(spec.base_body).id
-        self.view.distance, self.view.azimuth, self.view.elevation = DISTANCE * spec.length, 125.0, -15.0
+        self.view.trackbodyid = self.physics.model.body(self.spec.base_body).id
+        self.view.distance, self.view.azimuth, self.view.elevation = DISTANCE * self.spec.length, 125.0, -15.0
         self.shown.geomgroup[:] = 1  # the robot is drawn by the shapes it collides with
         self._renderer: mujoco.Renderer | None = None
 
@@ -212,7 +211,7 @@ class Camera:
             RuntimeError: MuJoCo finds no OpenGL.
         """
         if self._renderer is None:
-            self._renderer = _renderer(_painted(self.spec))
+            self._renderer = _renderer(_painted(self.spec, self.task))
         model = self._renderer.model
         data = mujoco.MjData(model)
         data.qpos[:] = self.physics.qpos[world].cpu().numpy()
@@ -226,9 +225,10 @@ class Camera:
             self._renderer = None
 
 
-def _painted(spec: RobotSpec) -> mujoco.MjModel:
-    """The robot's model with a sky and a tiled floor; its positions are those of the physics."""
-    editable, half_tiles_per_meter = edit_model(spec), 1.0 / (4.0 * spec.length)
+def _painted(spec: RobotSpec, task: TaskSpec) -> mujoco.MjModel:
+    """The robot's model with a sky and a tiled ground; its positions are those of the physics."""
+    editable = edit_model(spec, ground=embodiments.get(task.embodiment).ground(spec, task))
+    half_tiles_per_meter = 1.0 / (4.0 * spec.length)
     editable.visual.headlight.ambient, editable.visual.headlight.diffuse = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     editable.stat.extent = 4.0 * spec.length
     sky, tiles = mujoco.mjtTexture.mjTEXTURE_SKYBOX, mujoco.mjtTexture.mjTEXTURE_2D
@@ -240,7 +240,7 @@ def _painted(spec: RobotSpec) -> mujoco.MjModel:
     textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "tiles"
     floor.textures = textures
     for geom in editable.worldbody.geoms:
-        if geom.type == mujoco.mjtGeom.mjGEOM_PLANE:
+        if geom.type in (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD):
             geom.material = "tiles"
     return editable.compile()
 

@@ -51,7 +51,7 @@ class GymnasiumWorlds:
         device: "cpu"; ids run nowhere else.
 
     Raises:
-        ValueError: `spec` is not what its id says, or the device is another.
+        ValueError: `spec` is not what its id says, a control has no range, or the device is another.
     """
 
     def __init__(
@@ -72,14 +72,16 @@ class GymnasiumWorlds:
         _refuse_changed(spec, describe(registered))
         self.spec, self.task, self.num_envs, self.randomization = spec, task, num_envs, randomization
         self.space, self.scoring, self.dt = joint_space(spec), scoring, 1.0 / spec.control_hz
+        self.device = torch.device(device)
         self.generator = torch.Generator().manual_seed(seed)
         fixed = randomization == preset("none")
         self.engine = make_engine(registered, num_envs=num_envs, num_threads=num_threads, fixed=fixed)
         self.engine.seed(seed)
         self.physics = self.engine.physics
         self.randomizer = Randomizer(randomization, self.physics, spec, self.space)
-        self.disturbances = Disturbances(randomization, self.physics, spec, self.space, self.dt)
+        self.disturbances = Disturbances(randomization, self.randomizer, self.space, self.dt)
         self.episode_steps = registered.spec.max_episode_steps or EPISODE_STEPS
+        self.diverged = torch.zeros(num_envs, dtype=torch.long)
         threshold = registered.spec.reward_threshold
         self.score_unit = threshold / self.episode_steps if threshold and threshold > 0.0 else 1.0
         self.actor_terms: tuple[Term, ...] = embodiment.id_terms(registered.single)
@@ -88,6 +90,11 @@ class GymnasiumWorlds:
         self.reset()
 
     def _map_controls(self, space: Any) -> None:
+        if not (np.isfinite(space.high - space.low) & (space.high > space.low)).all():
+            raise ValueError(
+                f"{self.spec.name}: an action is a share of a control's range, so every actuator needs ctrlrange=; "
+                f"got {space.low.tolist()}..{space.high.tolist()}"
+            )
         self._middle, self._half = (space.high + space.low) / 2, (space.high - space.low) / 2
         self._torque_limit = torch.tensor([joint.actuator.torque_limit for joint in self.spec.joints])
         self._qpos_index = torch.from_numpy(measured_qpos_indices(self.physics.model, self.spec))
@@ -109,7 +116,9 @@ class GymnasiumWorlds:
         """Start every world anew with fresh parameters; returns observations, (num_envs, width)."""
         self._action = torch.zeros(self.num_envs, self.spec.num_joints)
         self._last = torch.empty(self.num_envs, self.width)
-        self._restart(np.arange(self.num_envs))
+        self._restart(torch.arange(self.num_envs))
+        self.start_rows = self.physics.save(torch.arange(1))
+        """(1, num_state) the state in which the first world began."""
         if not self.scoring:  # spread the ends of the first episodes
             steps = torch.randint(self.episode_steps, (self.num_envs,), generator=self.generator)
             self.engine.elapsed[:] = steps.numpy()
@@ -121,6 +130,7 @@ class GymnasiumWorlds:
         if not self.scoring:
             self.disturbances.act(self.generator)
         result = self.engine.step(self._middle + self._half * self._action.numpy())
+        self.diverged += torch.from_numpy(self.engine.lost)
         world, terminated = self._world(previous_action, result), torch.from_numpy(result.terminated)
         late = result.truncated | (self.engine.elapsed >= self.episode_steps)
         truncated = torch.from_numpy(late) & ~terminated
@@ -129,19 +139,19 @@ class GymnasiumWorlds:
         if ended.any():
             final = self._last.clone()
             self._action = self._action.clone()  # `world` keeps the old one
-            self._restart(ended.nonzero()[:, 0].numpy())
-        return Step(self._last.clone(), world.reward.nan_to_num(0.0), terminated, truncated, final, world)
+            self._restart(ended.nonzero()[:, 0])
+        return Step(self._last.clone(), world.reward, terminated, truncated, final, world)
 
-    def _restart(self, worlds: np.ndarray) -> None:
-        chosen = torch.from_numpy(worlds)
-        self.randomizer.resample(chosen, self.generator)
-        self._last[chosen, : self.actor_width] = torch.from_numpy(self.engine.restart(worlds)).float()
-        self._last[chosen, self.actor_width :] = self.randomizer.hidden[chosen]
-        self._action[chosen] = 0.0
-        self.disturbances.restart(chosen)
+    def _restart(self, worlds: torch.Tensor) -> None:
+        """Begin new episodes in `worlds`, (n,): hidden parameters, start state."""
+        self.randomizer.resample(worlds, self.generator)
+        self._last[worlds, : self.actor_width] = torch.from_numpy(self.engine.restart(worlds.numpy())).float()
+        self._last[worlds, self.actor_width :] = self.randomizer.hidden[worlds]
+        self._action[worlds] = 0.0
+        self.disturbances.restart(worlds)
 
     def _world(self, previous_action: torch.Tensor, result: Result) -> GymnasiumWorld:
-        reward = torch.from_numpy(result.reward).float()
+        reward = torch.from_numpy(result.reward).float().nan_to_num(0.0, 0.0, 0.0)  # of a world that diverged
         return GymnasiumWorld(
             joint_pos=self.physics.qpos[:, self._qpos_index].float(),
             joint_vel=self.physics.qvel[:, self._dof_index].float(),
@@ -163,6 +173,7 @@ class GymnasiumWorlds:
     def state_dict(self) -> dict[str, torch.Tensor]:
         """All that the next step depends on."""
         state = {"action": self._action.clone(), "last": self._last.clone(), "generator": self.generator.get_state()}
+        state["diverged"] = self.diverged.clone()
         for part, holder in self._parts().items():
             state |= {f"{part}.{name}": value.clone() for name, value in holder.state_dict().items()}
         return state
@@ -174,6 +185,7 @@ class GymnasiumWorlds:
             own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
             self._parts()[part].load_state_dict(own)
         self._action, self._last = state["action"].clone(), state["last"].clone()
+        self.diverged = state["diverged"].clone()
         self.generator.set_state(state["generator"])
 
 

@@ -89,7 +89,7 @@ def privileged_terms(space: "JointSpace", num_feet: int) -> tuple[Term, ...]:
         privileged("base_velocity", "m/s", "base", 3, 1.0 / space.speed),
         privileged("base_height", "m", "world z, above the ground", 1, 1.0 / space.length),
         privileged("foot_heights", "m", "world z, above the ground", num_feet, 1.0 / space.length),
-        privileged("foot_contacts", "1", "1 where a foot carries load", num_feet, 1.0),
+        privileged("foot_contacts", "1", "1 where a foot is on the ground", num_feet, 1.0),
     )
 
 

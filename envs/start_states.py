@@ -1,11 +1,13 @@
 """States in which episodes begin.
 
 Whole state rows are kept, time and delay buffers included, since writing parts of a row collapses MuJoCo's native
-actuator delay. Every function takes scratch worlds in the nominal pose and returns their rows, one start state each.
+actuator delay. Every function takes scratch worlds in the nominal pose and returns their rows, one start state each;
+worlds that diverged are left out.
 """
 
 import math
 
+import mujoco
 import numpy as np
 import torch
 
@@ -18,31 +20,32 @@ POOL = 64
 SETTLE_TIME = 2.93
 """Of a fall onto the feet, in units of T: 0.5 s on a go1, and the same motion on every similar robot."""
 JOINT_SPREAD = 0.1
-"""Largest offset of a joint from the nominal pose before settling [rad]."""
+"""Largest offset of a joint from the nominal pose before settling [rad], of a slide in units of L."""
 DROP_TIME = 8.8
 """Of a fall onto the ground from any attitude, in units of T: 1.5 s on a go1."""
 
 
 def settled(physics: Physics, spec: RobotSpec, generator: torch.Generator) -> torch.Tensor:
-    """Robots that fell a little onto their feet under their own servos, (num_worlds, num_state)."""
+    """Robots that fell a little onto their feet under their own servos, (n, num_state)."""
     physics.qpos[:, _indices(joint_qpos_indices(physics.model, spec), physics)] += _spread(
         physics, spec.num_joints, generator
     )
     if spec.feet:
         physics.qpos[:, 2] += 0.02 * spec.length
-    physics.step(_substeps(SETTLE_TIME, physics, spec))
-    return physics.save()
+    return _after(SETTLE_TIME, physics, spec)
 
 
 def nearby(physics: Physics, spec: RobotSpec, generator: torch.Generator) -> torch.Tensor:
     """Robots at rest near their nominal pose, every joint a little off, (num_worlds, num_state)."""
     indices = _indices(measured_qpos_indices(physics.model, spec), physics)
-    physics.qpos[:, indices] += _spread(physics, len(indices), generator)
+    slides = [physics.model.joint(name).type[0] == mujoco.mjtJoint.mjJNT_SLIDE for name in spec.measured_joints]
+    unit = torch.tensor([spec.length if slide else 1.0 for slide in slides], device=physics.device)
+    physics.qpos[:, indices] += _spread(physics, len(indices), generator) * unit
     return physics.save()
 
 
 def lying(physics: Physics, spec: RobotSpec, generator: torch.Generator) -> torch.Tensor:
-    """Robots that fell to the ground from any attitude with their joints anywhere, (num_worlds, num_state)."""
+    """Robots that fell to the ground from any attitude with their joints anywhere, (n, num_state)."""
     low, high = torch.tensor([joint.position_limits for joint in spec.joints], device=physics.device).double().T
     share = torch.rand(physics.num_worlds, spec.num_joints, generator=generator, device=physics.device)
     nominal = torch.tensor(spec.default_positions, device=physics.device).double()
@@ -53,8 +56,19 @@ def lying(physics: Physics, spec: RobotSpec, generator: torch.Generator) -> torc
     physics.qpos[:, 3:7] = (attitude / attitude.norm(dim=-1, keepdim=True)).to(physics.qpos.dtype)
     physics.qpos[:, 2] = 1.3 * spec.length
     physics.ctrl[:] = targets.to(physics.ctrl.dtype)
-    physics.step(_substeps(DROP_TIME, physics, spec))
-    return physics.save()
+    return _after(DROP_TIME, physics, spec)
+
+
+def _after(time: float, physics: Physics, spec: RobotSpec) -> torch.Tensor:
+    """Rows of the worlds that are still finite after a time in units of T = √(L/g)."""
+    gravity = float(np.linalg.norm(physics.model.opt.gravity))
+    diverged = physics.step(round(time * math.sqrt(spec.length / gravity) / spec.physics_dt))
+    if diverged.all():
+        raise RuntimeError(
+            f"robot {spec.name}: every simulation diverged before its first episode; look for huge gains or tiny "
+            f"masses, or shorten physics_dt = {spec.physics_dt} s"
+        )
+    return physics.save((~diverged).nonzero()[:, 0])
 
 
 def _spread(physics: Physics, count: int, generator: torch.Generator) -> torch.Tensor:
@@ -64,8 +78,3 @@ def _spread(physics: Physics, count: int, generator: torch.Generator) -> torch.T
 
 def _indices(indices: np.ndarray, physics: Physics) -> torch.Tensor:
     return torch.from_numpy(indices).to(physics.device)
-
-
-def _substeps(time: float, physics: Physics, spec: RobotSpec) -> int:
-    """Physics steps of a time in units of T = √(L/g)."""
-    return round(time * math.sqrt(spec.length / float(np.linalg.norm(physics.model.opt.gravity))) / spec.physics_dt)

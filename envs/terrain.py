@@ -69,7 +69,10 @@ class Terrain:
         self._tensor = torch.from_numpy(self.heights)
 
     def add_to(self, editable: mujoco.MjSpec) -> None:
-        """Put the ground where the flat floor would be."""
+        """Put the ground where the flat floor would be, also in place of a file's own."""
+        for geom in list(editable.worldbody.geoms):
+            if geom.type in (mujoco.mjtGeom.mjGEOM_PLANE, mujoco.mjtGeom.mjGEOM_HFIELD):
+                editable.delete(geom)
         low, high = float(self.heights.min()), float(self.heights.max())
         rise = max(high - low, 1e-6)
         editable.add_hfield(
@@ -99,7 +102,7 @@ class Terrain:
 
     def height(self, xy: torch.Tensor) -> torch.Tensor:
         """(...) height of the ground [m] at points, (..., 2), bilinear; outside the field its edge goes on."""
-        heights = self._tensor.to(xy.device)
+        self._tensor = heights = self._tensor.to(xy.device)
         half = torch.as_tensor(self.half, dtype=torch.float64, device=xy.device)
         place = (xy.double() + half) / self.cell
         column = place[..., 0].clamp(0.0, heights.shape[1] - 1.001)
@@ -116,7 +119,7 @@ class Terrain:
 
 
 def _tile(spec: TerrainSpec, kind: str, level: int, rng: np.random.Generator) -> Heights:
-    """(cells, cells) heights [L]; 0 at the platform and at the rim."""
+    """(cells, cells) heights [L]; 0 at the platform, and but for rubble at the rim."""
     cells = round(spec.tile / spec.cell)
     axis = (np.arange(cells) + 0.5) * spec.cell - spec.tile / 2.0
     x, y = np.meshgrid(axis, axis)

@@ -69,11 +69,9 @@ class VectorEnv:
         self.device = self.physics.device
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.diverged = torch.zeros(num_envs, dtype=torch.long, device=self.device)
-        """(num_envs,) times a world left the finite numbers and was started anew."""
         self.randomizer = Randomizer(randomization, self.physics, spec, self.space)
         self.sensing = Sensing(randomization, spec, num_envs, self.dt, self.device)
-        self.disturbances = Disturbances(randomization, self.physics, spec, self.space, self.dt)
-        self._default_controls = torch.tensor(spec.default_controls, dtype=torch.float32, device=self.device)
+        self.disturbances = Disturbances(randomization, self.randomizer, self.space, self.dt)
         self._name_terms()
         scratch = make_physics(self.physics.model, POOL, num_threads=1)
         rows = task.start(scratch, spec, torch.Generator().manual_seed(seed))
@@ -148,7 +146,7 @@ class VectorEnv:
         reward = self.task.reward(world, self.space, self.dt).nan_to_num(0.0) + self.task.fall_reward * fallen
         truncated, lost = self.episode.steps >= self.episode_steps, self.body.lost(world)
         truncated = (truncated if lost is None else truncated | lost) & ~fallen
-        final = self._restart_ended(fallen | truncated, world)
+        final = self._restart_ended(fallen | truncated, diverged, world)
         after = world if final is None else self.world(previous_action)
         return Step(self.observe(after, again=final is not None), reward, fallen, truncated, final, world)
 
@@ -176,11 +174,12 @@ class VectorEnv:
         measured = self.body.actor(read(self.body.sensed(world), self.generator))
         return torch.cat([measured, *self.body.privileged(world), self.randomizer.hidden], -1)
 
-    def _restart_ended(self, ended: torch.Tensor, world: World) -> torch.Tensor | None:
+    def _restart_ended(self, ended: torch.Tensor, diverged: torch.Tensor, world: World) -> torch.Tensor | None:
         if not ended.any():
             return None
         final, episode = self.observe(world), self.episode
         episode.command, episode.action = episode.command.clone(), episode.action.clone()  # `world` keeps the old ones
+        episode.steps[diverged] = 0  # no curriculum believes the place into which the engine put a lost world
         self._restart(ended.nonzero()[:, 0])
         return final
 
@@ -193,7 +192,7 @@ class VectorEnv:
         self.body.restart(worlds)
         episode.steps[worlds] = 0
         episode.action[worlds] = 0.0
-        episode.previous_target[worlds] = self._default_controls
+        episode.previous_target[worlds] = physics.ctrl[worlds].float()
         self.sensing.restart(worlds, self.generator)
         self.disturbances.restart(worlds)
         physics.refresh(worlds)
@@ -213,11 +212,12 @@ class VectorEnv:
         """Continue where `state_dict` was taken."""
         everyone = torch.arange(self.num_envs, device=self.device)
         for name in vars(self.episode):
-            setattr(self.episode, name, state[f"episode.{name}"].clone())
+            setattr(self.episode, name, state[f"episode.{name}"].to(self.device, copy=True))
         for part, holder in self._parts().items():
             prefix = f"{part}."
             holder.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-        self.start_rows, self.diverged = state["start_rows"].clone(), state["diverged"].clone()
+        self.start_rows = state["start_rows"].to(self.device, copy=True)
+        self.diverged = state["diverged"].to(self.device, copy=True)
         self.physics.restore(everyone, state["physics.state"])
         self.physics.refresh(everyone)
         self.generator.set_state(state["generator"])

@@ -37,6 +37,8 @@ class Worlds(Protocol):
     randomization: Randomization
     randomizer: Randomizer
     """Writes the hidden parameters of every world."""
+    diverged: torch.Tensor
+    """(num_envs,) times a world left the finite numbers and was started anew."""
     num_envs: int
     scoring: bool
     """Episodes as the score has them: all begin at once, commands are kept, nothing pushes."""

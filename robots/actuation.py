@@ -11,41 +11,16 @@ units of the supply voltage. SI, on the joint side of the gearbox.
 The engine integrates the line implicitly, so that it stays stable where a limit set from the measured speed would not.
 """
 
-import math
-from typing import Any
-
 import mujoco
 import numpy as np
 
-from robots.spec import ActuatorSpec, JointSpec
+from robots.spec import JointSpec
 
 RESISTANCE, MOTOR_CONSTANT, KP, KD, SUPPLY = 0, 1, 4, 6, 7
 """Columns of `actuator_gainprm`. A motor `s` times as strong has RESISTANCE / s, BACK_EMF · s and forcerange · s; a
 battery at a share of its voltage has that share as SUPPLY."""
 BACK_EMF = 2
 """Column of `actuator_biasprm`."""
-
-
-def geared(
-    *, rotor_inertia: float, gear_ratio: float, motor_torque: float, motor_speed: float, **more: Any
-) -> ActuatorSpec:
-    """An actuator from its motor's data sheet.
-
-    Args:
-        rotor_inertia: Of the rotor about its axis [kg·m²].
-        gear_ratio: Motor turns per joint turn; 1.0 for a direct drive.
-        motor_torque: Torque limit before the gearbox [N·m].
-        motor_speed: No-load speed before the gearbox [rad/s].
-        more: Other fields of `ActuatorSpec`, on the joint side.
-    """
-    if not 0.0 < gear_ratio < math.inf:
-        raise ValueError(f"gear_ratio must be > 0 [motor/joint turns], got {gear_ratio}; direct drive is 1.0")
-    return ActuatorSpec(
-        armature=rotor_inertia * gear_ratio**2,
-        torque_limit=motor_torque * gear_ratio,
-        velocity_limit=motor_speed / gear_ratio,
-        **more,
-    )
 
 
 def set_joint(joint: mujoco.MjsJoint, spec: JointSpec) -> None:

@@ -11,9 +11,11 @@ from pathlib import Path
 import mujoco
 import numpy as np
 
+from robots import assumptions
 from robots.crouch import CROUCH, crouched
 from robots.feet import add_feet
-from robots.joint_space import Kinematics, joint_space
+from robots.joint_space import joint_space
+from robots.kinematics import Kinematics
 from robots.model import build_model
 from robots.primitives import body_name, rebuild
 from robots.servo_rules import VELOCITY_LIMIT, gains, position_limits, torque_limit
@@ -23,11 +25,6 @@ from robots.standing import balanced, stands, stiffened
 from robots.tool import find_tool
 
 log = logging.getLogger(__name__)
-
-DELAY = 0.008
-"""Command delay of legged robots, an assumption [s]."""
-LEGGED_IMU = ImuSpec(gyro_noise=0.115, gyro_bias=0.02, gravity_noise=0.029)
-LEGGED_ENCODERS = EncoderSpec(position_noise=0.0058, position_bias=0.015, velocity_noise=0.87)
 
 
 def convert(source: Path, folder: Path, *, name: str, pose_source: Path | None = None) -> RobotSpec:
@@ -96,8 +93,8 @@ def _first_spec(found: Source, name: str, path: Path, feet: list[FootSpec], imu:
         feet=tuple(feet),
         end_effector=tool,
         sensors=("imu", "encoders") if feet else ("encoders",),
-        imu=replace(LEGGED_IMU if feet else ImuSpec(), site=imu),
-        encoders=LEGGED_ENCODERS if feet else EncoderSpec(),
+        imu=replace(assumptions.IMU if feet else ImuSpec(), site=imu),
+        encoders=assumptions.ENCODERS if feet else EncoderSpec(),
         default_height=1.0,
         length=1.0,
         mass=float(model.body_mass.sum()),
@@ -107,8 +104,8 @@ def _first_spec(found: Source, name: str, path: Path, feet: list[FootSpec], imu:
             "joint_limits": "the robot's MJCF; for joints without, the actuator's control range or one turn either way",
             "default_pose": "keyframe of the MJCF" if found.has_pose else "zero pose of the MJCF",
             "actuator_physics": f"the robot's MJCF; no-load speed {VELOCITY_LIMIT}/T",
-            "delay": f"assumption: {DELAY} s on legs",
-            "sensors": "assumption: legged_gym's observation noise on legs, as for go1",
+            "delay": assumptions.DELAY_SOURCE if feet else "none",
+            "sensors": assumptions.SENSORS if feet else "encoders without noise",
         },
     )
 
@@ -175,7 +172,7 @@ def _set_gains(spec: RobotSpec, found: Source, notes: list[str]) -> RobotSpec:
             damping=damping,
             torque_limit=torque_limit(found.model, index, space.torque, ruled),
             velocity_limit=VELOCITY_LIMIT / space.time,
-            delay=DELAY if spec.feet else 0.0,
+            delay=assumptions.DELAY if spec.feet else 0.0,
         )
         joints.append(replace(joint, actuator=actuator))
     notes.extend(sorted(ruled))

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from robots.joint_space import Kinematics, leg_roles
+from robots.joint_space import leg_roles
+from robots.kinematics import Kinematics
 from robots.spec import JointSpec, RobotSpec
 
 Array = NDArray[np.float64]

@@ -99,49 +99,61 @@ def joint_space(spec: RobotSpec, lift: float | None = None) -> JointSpace:
 
 def _compute(spec: RobotSpec, lift: float) -> JointSpace:
     kinematics = Kinematics(spec)
-    model, nominal = kinematics.model, np.array(spec.default_positions)
-    leg, role = [-1] * spec.num_joints, ["other"] * spec.num_joints
-    sign, lifted, phase = np.ones(spec.num_joints), np.zeros(spec.num_joints), np.zeros(spec.num_joints)
-    feet = [kinematics.foot(index, nominal) for index in range(len(spec.feet))]
-    _check_order(spec, feet)
-    hips = []
-    for index, foot in enumerate(feet):
-        chain = kinematics.chain(index)
-        roles = leg_roles(kinematics, chain)
-        for joint in chain:
-            leg[joint] = index
-            phase[joint] = math.pi * ((index // 2 + index) % 2)  # neighbours alternate, along a side and across
-        for name, joint in roles.items():
-            role[joint] = name
-            sign[joint] = _sign(kinematics, index, joint, name, roles)
-        if "swing" in roles:
-            kinematics.pose(nominal)
-            bottom = foot[2] - spec.feet[index].radius
-            hips.append(kinematics.anchor(roles["swing"])[2] - bottom)
-    kinematics.pose(nominal)
-    length = spec.length if spec.kind == "machine" else float(np.mean(hips)) if hips else _reach(kinematics)
-    if feet:
-        side = sides(kinematics, leg, length)
-        others = [joint for joint in range(spec.num_joints) if role[joint] == "other"]
-        sign[others] = [_mirrored_sign(kinematics.axis(joint), side[joint]) for joint in others]
-    for index in range(len(feet)):
-        lifted += foot_lift(kinematics, index, lift * length)
+    _check_order(kinematics)
+    legs, joints = range(len(spec.feet)), range(spec.num_joints)
+    chains = [kinematics.chain(leg) for leg in legs]
+    roles = [leg_roles(kinematics, chain) for chain in chains]
+    owner = [next((leg for leg in legs if joint in chains[leg]), -1) for joint in joints]
+    names = {joint: name for own in roles for name, joint in own.items()}
+    length = _length(kinematics, roles)
+    lifted = sum((foot_lift(kinematics, leg, lift * length) for leg in legs), np.zeros(spec.num_joints))
     return JointSpace(
         length=length,
-        mass=float(model.body_mass.sum()),
-        gravity=float(np.linalg.norm(model.opt.gravity)),
-        leg=tuple(leg),
-        role=tuple(role),  # type: ignore[arg-type]
-        sign=tuple(float(value) for value in sign),
+        mass=float(kinematics.model.body_mass.sum()),
+        gravity=float(np.linalg.norm(kinematics.model.opt.gravity)),
+        leg=tuple(owner),
+        role=tuple(names.get(joint, "other") for joint in joints),
+        sign=tuple(_signs(kinematics, owner, roles, length)),
         lift=tuple(float(value) for value in lifted),
-        leg_phase=tuple(float(value) for value in phase),
+        leg_phase=tuple(_phase(leg) for leg in owner),
     )
 
 
-def _check_order(spec: RobotSpec, feet: list[Array]) -> None:
+def _phase(leg: int) -> float:
+    """Neighbours alternate, along a side and across; joints of no leg have phase 0."""
+    return math.pi * ((leg // 2 + leg) % 2) if leg >= 0 else 0.0
+
+
+def _length(kinematics: Kinematics, roles: list[dict[Role, int]]) -> float:
+    """Mean height of the swing axes over the ground, else the reach; a machine's is declared."""
+    spec, nominal = kinematics.spec, np.array(kinematics.spec.default_positions)
+    if spec.kind == "machine":
+        return spec.length
+    bottoms = [kinematics.foot(leg, nominal)[2] - foot.radius for leg, foot in enumerate(spec.feet)]
+    swings = [(own["swing"], bottom) for own, bottom in zip(roles, bottoms, strict=True) if "swing" in own]
+    hips = [kinematics.anchor(swing)[2] - bottom for swing, bottom in swings]
+    return float(np.mean(hips)) if hips else _reach(kinematics)
+
+
+def _signs(kinematics: Kinematics, owner: list[int], roles: list[dict[Role, int]], length: float) -> list[float]:
+    sign = [1.0] * len(owner)
+    if not roles:
+        return sign
+    kinematics.pose(np.array(kinematics.spec.default_positions))
+    for joint, side in enumerate(sides(kinematics, owner, length)):
+        sign[joint] = _mirrored_sign(kinematics.axis(joint), side)
+    for leg, own in enumerate(roles):
+        for name, joint in own.items():
+            sign[joint] = _sign(kinematics, leg, joint, name, own)
+    return sign
+
+
+def _check_order(kinematics: Kinematics) -> None:
     """Feet must come in pairs from front to rear, left before right."""
-    if not feet:
+    spec, nominal = kinematics.spec, np.array(kinematics.spec.default_positions)
+    if not spec.feet:
         return
+    feet = [kinematics.foot(leg, nominal) for leg in range(len(spec.feet))]
     x, y, _ = np.array(feet).T
     pair = np.argsort(np.argsort(-x, kind="stable"), kind="stable") // 2
     if len(feet) not in (2, 4, 6) or list(np.lexsort((-y, pair))) != list(range(len(feet))):
@@ -173,13 +185,14 @@ def _mirrored_sign(axis: Array, side: int) -> float:
     return float(np.sign(axis[main])) * (-1.0 if side < 0 and main != 1 else 1.0)
 
 
-def leg_roles(kinematics: Kinematics, chain: list[int]) -> dict[str, int]:
+def leg_roles(kinematics: Kinematics, chain: list[int]) -> dict[Role, int]:
     """Which joint of a leg abducts, swings and extends it; further joints have no role."""
     rolls, pitches = kinematics.turning_about(0, chain), kinematics.turning_about(1, chain)
-    return dict(zip(("abduct",), rolls, strict=False)) | dict(zip(("swing", "extend"), pitches, strict=False))
+    roles: dict[Role, int] = dict(zip(("abduct",), rolls, strict=False))
+    return roles | dict(zip(("swing", "extend"), pitches, strict=False))
 
 
-def _sign(kinematics: Kinematics, leg: int, joint: int, role: str, roles: dict[str, int]) -> float:
+def _sign(kinematics: Kinematics, leg: int, joint: int, role: Role, roles: dict[Role, int]) -> float:
     """+1 where a growing angle moves the foot in the role's direction, by central difference at the nominal pose."""
 
     def coordinate(offset: float) -> float:

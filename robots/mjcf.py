@@ -20,7 +20,7 @@ def read_mjcf(path: Path) -> mujoco.MjSpec:
         ValueError: it cannot be parsed, a number is not finite, or a range is upside down.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"no MJCF {path}; `mjcf` in robot.json names it, relative to its folder")
+        raise FileNotFoundError(f"no MJCF {path}; correct the path, or `mjcf` in robot.json, relative to its folder")
     try:
         root = ElementTree.parse(path).getroot()
         editable = mujoco.MjSpec.from_file(str(path))

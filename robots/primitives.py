@@ -32,6 +32,7 @@ def rebuild(model: mujoco.MjModel, joints: list[str], pose: Array, notes: list[s
     _refuse_loops(model)
     editable = mujoco.MjSpec()
     editable.modelname = "robot"
+    editable.compiler.degree = False
     bodies = {0: editable.worldbody}
     held = [joint for joint in range(model.njnt) if not _is_kept(model, joint, joints)]
     data = _held_data(model, held, pose)
@@ -158,6 +159,7 @@ def _add_joints(body: mujoco.MjsBody, model: mujoco.MjModel, index: int, held: l
                 pos=model.jnt_pos[joint],
                 axis=model.jnt_axis[joint],
                 stiffness=[model.jnt_stiffness[joint], 0.0, 0.0],
+                ref=model.qpos0[model.jnt_qposadr[joint]],
                 springref=model.qpos_spring[model.jnt_qposadr[joint]],
             )
 

@@ -129,6 +129,17 @@ def require_finite(value: Any, where: str = "") -> None:
             require_finite(item, f"{where}[{index}]")
 
 
+def require_not_negative(value: Any, *names: str) -> None:
+    """Refuse fields of `value` below zero.
+
+    Raises:
+        ValueError: with the field and what came.
+    """
+    for name in names:
+        if getattr(value, name) < 0.0:
+            raise ValueError(f"{name} must be >= 0, got {getattr(value, name)}")
+
+
 def nearest(word: str, valid: typing.Iterable[str]) -> str:
     """`, did you mean 'x'?` for the valid word closest to `word`, or nothing."""
     close = difflib.get_close_matches(str(word), list(valid), n=1, cutoff=0.5)

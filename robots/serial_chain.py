@@ -114,11 +114,16 @@ def serial_chain(spec: RobotSpec) -> SerialChain:
 
 
 def _link(model: mujoco.MjModel, joint: int, index: int, offset: Array, rotation: Array) -> Link:
-    axis = model.jnt_axis[joint]
+    axis, start = model.jnt_axis[joint], model.qpos0[model.jnt_qposadr[joint]]  # where the file draws the joint
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])  # Rodrigues' formula
+    is_hinge = int(model.jnt_type[joint]) == HINGE
+    if is_hinge:
+        rotation = rotation @ (np.eye(3) - np.sin(start) * cross + (1.0 - np.cos(start)) * cross @ cross)
+    else:
+        offset = offset - start * (rotation @ axis)
     return Link(
         joint=index,
-        is_hinge=int(model.jnt_type[joint]) == HINGE,
+        is_hinge=is_hinge,
         offset=offset,
         still=rotation,
         sine=rotation @ cross,

@@ -74,7 +74,8 @@ def scaled(spec: RobotSpec, folder: Path, *, length: float, mass: float, gravity
     encoders are taken as those of hinges.
 
     Raises:
-        ValueError: a factor is not positive, or the MJCF holds more than bodies, joints and primitive shapes.
+        ValueError: a factor is not positive, the MJCF holds more than bodies, joints and primitive shapes, or its free
+            joint resists motion.
     """
     scale = Scale(length=length, mass=mass, gravity=gravity)
     model = _without_motors(spec)
@@ -122,9 +123,10 @@ def _scale_solref(solref: np.ndarray, time: float) -> None:
 
 
 def _scale_joint(model: mujoco.MjModel, joint: int, scale: Scale) -> None:
-    dof, address, kind = model.jnt_dofadr[joint], model.jnt_qposadr[joint], int(model.jnt_type[joint])
+    address, kind = model.jnt_qposadr[joint], int(model.jnt_type[joint])
     slides = kind == SLIDE
     if kind == FREE:
+        _refuse_resistance(model, joint)
         model.qpos0[address : address + 3] *= scale.length
         return
     position, torque, time = scale.position(slides), scale.torque(slides), scale.time
@@ -134,9 +136,19 @@ def _scale_joint(model: mujoco.MjModel, joint: int, scale: Scale) -> None:
     for field in (model.qpos0, model.qpos_spring):
         field[address] *= position
     model.jnt_stiffness[joint] *= torque / position
-    model.dof_damping[dof] *= torque / position * time
-    model.dof_frictionloss[dof] *= torque
-    model.dof_armature[dof] *= torque / position * time**2
+    dofs = model.dof_jntid == joint
+    model.dof_damping[dofs] *= torque / position * time
+    model.dof_frictionloss[dofs] *= torque
+    model.dof_armature[dofs] *= torque / position * time**2
+
+
+def _refuse_resistance(model: mujoco.MjModel, free: int) -> None:
+    """A free joint's damping and armature are one number for metres and for radians: no factor fits both."""
+    dofs = model.dof_jntid == free
+    if model.dof_damping[dofs].any() or model.dof_armature[dofs].any():
+        raise ValueError(
+            f"free joint {model.joint(free).name!r} has damping or armature, which cannot be scaled; set them to 0"
+        )
 
 
 def _scaled_joint(joint: JointSpec, scale: Scale, slides: bool) -> JointSpec:

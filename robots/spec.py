@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from robots.records import decode, encode, require_finite
+from robots.records import decode, encode, require_finite, require_not_negative
 
 ASSETS = Path(__file__).parent / "zoo" / "assets"
 Sensor = Literal["imu", "encoders", "foot_contacts"]
@@ -54,9 +54,7 @@ class ActuatorSpec:
             raise ValueError(f"kp must be > 0, got {self.kp}; only control='torque' has none")
         if self.control == "torque" and (self.kp or self.kd):
             raise ValueError(f"kp and kd must be 0 under torque control, got {self.kp} and {self.kd}")
-        for name in ("kd", "knee_speed", "armature", "damping", "friction_loss", "delay"):
-            if getattr(self, name) < 0.0:
-                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}")
+        require_not_negative(self, "kd", "knee_speed", "armature", "damping", "friction_loss", "delay")
         if self.knee_speed >= self.velocity_limit:
             raise ValueError(
                 f"knee_speed must lie below velocity_limit = {self.velocity_limit}, got {self.knee_speed}; 0 lets the "
@@ -107,6 +105,9 @@ class PassiveJointSpec:
     friction_loss: float = 0.0
     """Coulomb friction [N·m]."""
 
+    def __post_init__(self) -> None:
+        require_not_negative(self, "damping", "friction_loss")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImuSpec:
@@ -121,6 +122,9 @@ class ImuSpec:
     gravity_noise: float = 0.0
     """Standard deviation of a component of the measured gravity direction [1]."""
 
+    def __post_init__(self) -> None:
+        require_not_negative(self, "gyro_noise", "gyro_bias", "gravity_noise")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSpec:
@@ -132,6 +136,9 @@ class EncoderSpec:
     """Largest constant offset of either sign after calibration [rad]."""
     velocity_noise: float = 0.0
     """Standard deviation of a sample [rad/s]."""
+
+    def __post_init__(self) -> None:
+        require_not_negative(self, "position_noise", "position_bias", "velocity_noise")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +193,11 @@ class RobotSpec:
         for name in ("length", "mass", "control_hz", "physics_dt"):
             if getattr(self, name) <= 0.0:
                 raise ValueError(f"robot {self.name}: {name} must be > 0, got {getattr(self, name)}")
+        if self.passive_joints and self.kind != "machine":
+            raise ValueError(
+                f"robot {self.name}: passive_joints must be empty on kind {self.kind!r}, got "
+                f"{[joint.name for joint in self.passive_joints]}; only a machine's policy sees what it does not drive"
+            )
         substeps = 1.0 / (self.control_hz * self.physics_dt)
         if abs(substeps - round(substeps)) > 1e-6:
             raise ValueError(

@@ -35,7 +35,7 @@ def stands(spec: RobotSpec) -> bool:
 def balanced(spec: RobotSpec, notes: list[str]) -> RobotSpec:
     """The robot with level feet moved under its centre of mass, by its hips and ankles, where it has both."""
     kinematics = Kinematics(spec)
-    legs = [_pitches(kinematics, leg) for leg in range(len(spec.feet))]
+    legs = [kinematics.turning_about(1, kinematics.chain(leg)) for leg in range(len(spec.feet))]
     if min(len(pitches) for pitches in legs) < 3:
         return spec
     start = _offset(kinematics, np.array(spec.default_positions))
@@ -67,11 +67,6 @@ def stiffened(spec: RobotSpec, notes: list[str]) -> RobotSpec:
 def _stiffer(joint: JointSpec, factor: float) -> JointSpec:
     actuator = joint.actuator
     return replace(joint, actuator=replace(actuator, kp=factor * actuator.kp, kd=factor**0.5 * actuator.kd))
-
-
-def _pitches(kinematics: Kinematics, leg: int) -> list[int]:
-    """Joints of a leg that turn about the y axis, from the hip down."""
-    return [joint for joint in kinematics.chain(leg) if int(np.argmax(np.abs(kinematics.axis(joint)))) == 1]
 
 
 def _swung(kinematics: Kinematics, legs: list[list[int]], angle: float) -> Array:

@@ -50,11 +50,11 @@ def _tool_body(found: Source) -> int:
     if not wrist:
         return body
     data = posed(model, found.base, found.qpos)
-    own, others = (_reach(found, data, wrist[0], _points(model, data, bodies)) for bodies in ({body}, {parent}))
+    own, others = (_reach(data, wrist[0], _points(model, data, bodies)) for bodies in ({body}, {parent}))
     return parent if others > JAW * own > 0.0 else body
 
 
-def _reach(found: Source, data: mujoco.MjData, joint: int, points: Array) -> float:
+def _reach(data: mujoco.MjData, joint: int, points: Array) -> float:
     """Largest distance from a joint."""
     return float(np.linalg.norm(points - data.xanchor[joint], axis=1).max(initial=0.0))
 

@@ -11,7 +11,7 @@ SIZES = ("nq", "nv", "nu", "na", "nbody", "njnt", "ngeom", "nsite", "neq", "nsen
 STRUCTURE = (
     *("body_parentid", "jnt_type", "jnt_bodyid", "geom_type", "geom_bodyid", "geom_contype", "geom_conaffinity"),
     *("actuator_trnid", "actuator_trntype", "actuator_gaintype", "actuator_biastype", "actuator_dyntype"),
-    "actuator_history",
+    *("actuator_history", "hfield_size", "hfield_data", "mesh_vert"),
 )
 OPTIONS = ("integrator", "cone", "solver", "iterations", "ls_iterations", "disableflags", "enableflags")
 LOOKS = ("name", "key_", "cam_", "light_", "mat_", "text_", "tuple_", "numeric_")
@@ -19,7 +19,10 @@ LOOKS = ("name", "key_", "cam_", "light_", "mat_", "text_", "tuple_", "numeric_"
 
 
 def topology(model: mujoco.MjModel) -> tuple[Any, ...]:
-    """Equal for models that differ in numbers alone: same tree, joints, shapes, actuators and options of the solver."""
+    """Equal for models that differ in numbers alone: same tree, joints, shapes, actuators and options of the solver.
+
+    Ground and meshes are shared by all worlds of a batch, so they must be the same to the last number.
+    """
     sizes = tuple(int(getattr(model, name)) for name in SIZES)
     structure = tuple(getattr(model, name).tobytes() for name in STRUCTURE)
     return sizes + structure + tuple(float(getattr(model.opt, name)) for name in OPTIONS)

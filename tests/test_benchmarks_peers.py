@@ -1,10 +1,12 @@
 """Peers of benchmarks: processes that are told how far to step, and say how long it took."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from benchmarks.half_cheetah import rivals
+from benchmarks.peers import process
 from benchmarks.peers.process import HERE, MissingError, Peer, Running
 
 ANSWERING = f"""
@@ -39,6 +41,50 @@ def test_a_peer_takes_turns_until_it_is_closed(tmp_path):
 def test_a_peer_that_ends_says_why(tmp_path):
     with pytest.raises(MissingError, match=r"peer\.py ended: ModuleNotFoundError: No module named 'nothing_like_it'"):
         running(tmp_path, "import nothing_like_it")
+
+
+def test_a_peer_that_ends_in_a_turn_says_why(tmp_path):
+    peer = running(tmp_path, ANSWERING.replace("given.num_envs)", "1 / 0)"))
+    with pytest.raises(MissingError, match=r"peer\.py ended: ZeroDivisionError: division by zero"):
+        peer.take_turn(10)
+
+
+def test_a_peer_that_is_gone_before_a_turn_says_so(tmp_path):
+    peer = running(tmp_path, """print('{"ready": true, "processes": []}')""")
+    peer.process.wait()
+    with pytest.raises(MissingError, match=r"peer\.py ended: silently"):  # nobody is there to write to
+        peer.take_turn(10)
+
+
+def test_a_peer_that_does_not_listen_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(process, "PATIENCE", 0.2)
+    deaf = running(tmp_path, """import time; print('{"ready": true, "processes": []}', flush=True); time.sleep(60)""")
+    deaf.close()
+    assert deaf.process.returncode == -9
+
+
+def test_an_interrupted_virtual_environment_is_made_again_and_a_whole_one_is_kept(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setenv("SIM2REAL_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(process, "_install", lambda folder, requirements: made.append(requirements))
+    peer = Peer("peer", "peer.py", (1,), ("package==1.0",))
+    python = Path(peer.interpreter())
+    assert python.relative_to(tmp_path).parts[0] == "peers"
+    python.parent.mkdir(parents=True)
+    python.touch()
+    peer.interpreter()
+    assert made == [("package==1.0",)] * 2  # without the file that is written last
+    (python.parents[1] / process.COMPLETE).touch()
+    peer.interpreter()
+    assert len(made) == 2
+
+
+def test_packages_that_cannot_be_installed_are_told_of_and_leave_nothing_to_trust(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIM2REAL_CACHE_DIR", str(tmp_path))
+    peer = Peer("peer", "peer.py", (1,), (str(tmp_path / "no_such_package"),))
+    with pytest.raises(MissingError, match=r"pip cannot install .*no_such_package: ERROR: "):
+        peer.interpreter()
+    assert not list(tmp_path.rglob(process.COMPLETE))
 
 
 def test_envpool_is_compared_at_the_faster_of_its_modes():

@@ -9,7 +9,8 @@ import pytest
 
 import robots
 from robots.actuation import KD, KP
-from robots.joint_space import Kinematics, joint_space, lift_height
+from robots.joint_space import joint_space, lift_height
+from robots.kinematics import Kinematics
 from robots.model import build_model, default_data, foot_geom_ids, has_free_base, joint_dof_indices, joint_qpos_indices
 from robots.spec import RobotSpec, load_folder
 

@@ -6,7 +6,8 @@ import torch
 
 import robots
 from envs.actions import ACTION_CLIP, ACTION_SCALE, joint_targets
-from robots.joint_space import Kinematics, joint_space
+from robots.joint_space import joint_space
+from robots.kinematics import Kinematics
 
 LEGGED = [name for name in robots.names() if robots.get(name).feet]
 TWO_LEGS = {  # one joint of a leg that swings first, one of a leg that swings second

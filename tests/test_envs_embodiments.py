@@ -105,6 +105,9 @@ def test_standing_up_begins_on_the_ground_and_scores_standing():
     world = env.world(env.episode.action)
     assert world.height.median() < 0.5 * env.space.length
     assert world.gravity[:, 2].std() > 0.2  # any attitude
+    target = by_term(env, env.observation())["previous_target"]  # what holds the limbs as they lie
+    torch.testing.assert_close(target, env.physics.ctrl.float())
+    assert target.std(0).min() > 0.1
     standing = replace(
         world, gravity=torch.tensor([[0.0, 0.0, -1.0]] * 32), height=torch.full((32,), env.spec.default_height)
     )

@@ -47,6 +47,16 @@ def test_every_member_does_exactly_what_it_would_do_alone(specs):
             assert torch.equal(one.terminated, other.terminated)
 
 
+def test_bodies_of_another_size_walk_on_ground_of_their_own(specs):
+    rough, bodies = tasks.get("velocity_rough"), [specs[0], specs[2]]
+    group = RobotGroup(bodies, rough, num_envs=2, randomization=preset("none"), num_threads=1)
+    alone = VectorEnv(bodies[1], rough, num_envs=2, randomization=preset("none"), seed=1, num_threads=1)
+    assert len(group.engines) == 2
+    for _ in range(5):
+        action = torch.zeros(2, 12)
+        assert torch.equal(group.step([action, action])[1].observation, alone.step(action).observation)
+
+
 def test_a_group_continues_bit_for_bit(specs):
     def make() -> RobotGroup:
         return RobotGroup(specs[:3], VELOCITY, num_envs=2, randomization=preset("default"), num_threads=1)

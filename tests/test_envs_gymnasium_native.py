@@ -1,33 +1,28 @@
-"""Gymnasium's MuJoCo ids: natively on the batch engine, one by one where there is no native version, in training."""
+"""Gymnasium's MuJoCo ids: natively on the batch engine, one by one where there is no native version, and as robots."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 import gymnasium
+import mujoco
 import numpy as np
 import pytest
-import torch
 from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import robots
-from envs import tasks
 from envs.gymnasium_native import fallback, random_states
-from envs.gymnasium_native.engine import NativeEngine
+from envs.gymnasium_native.contacts import ground_pairs
+from envs.gymnasium_native.engine import NativeEngine, make_engine
 from envs.gymnasium_native.fallback import OneByOne
 from envs.gymnasium_native.ids import NATIVE, find
 from envs.gymnasium_native.vector import NativeVectorEnv
-from envs.gymnasium_worlds import GymnasiumWorlds
-from envs.make import make_worlds
-from envs.randomization import preset
 from robots.joint_space import joint_space
 from robots.spec import load_folder
 
 EXACT = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5")
 WITH_FORCES = ("Ant-v5", "Humanoid-v5")
 HEAVY = "HeavyCheetah-v0"
-TASK = tasks.get("gymnasium")
 
 
 class MyCheetah(HalfCheetahEnv):
@@ -64,13 +59,6 @@ def actions_of(env, steps, seed=0):
     low, high = env.single_action_space.low, env.single_action_space.high
     shape = (steps, env.num_envs, len(low))
     return (low + (high - low) * np.random.default_rng(seed).random(shape)).astype(np.float32)
-
-
-def worlds_of(name, num_envs=4, randomization="none", **others) -> GymnasiumWorlds:
-    given = {"num_envs": num_envs, "randomization": preset(randomization), "seed": 3, "num_threads": 1} | others
-    worlds = make_worlds(robots.get(f"gymnasium:{name}"), TASK, **given)
-    assert isinstance(worlds, GymnasiumWorlds)
-    return worlds
 
 
 def assert_equal_rollouts(name, steps, num_envs=2):
@@ -143,6 +131,35 @@ def test_a_world_that_leaves_the_finite_numbers_ends_and_starts_anew():
     observation, _, terminated, _, _ = env.step(np.zeros((3, 6), np.float32))
     assert terminated.tolist() == [False, True, False]
     assert np.isfinite(observation).all()
+
+
+def test_a_world_that_gymnasium_steps_and_that_diverges_ends_too():
+    env = NativeVectorEnv("InvertedPendulum-v5", 3)
+    env.reset(seed=0)
+    env.engine.physics.qvel[1, 1] = np.nan
+    observation, _, terminated, _, _ = env.step(np.zeros((3, 1), np.float32))
+    assert terminated.tolist() == [False, True, False]
+    assert np.isfinite(observation).all()
+
+
+def test_things_that_stand_still_are_ground_and_do_not_touch_each_other():
+    model = mujoco.MjModel.from_xml_string(
+        """<mujoco><default><geom contype="1" conaffinity="0"/></default><worldbody>
+        <geom type="plane" size="9 9 1" conaffinity="1"/><body><geom size="1"/></body>
+        <body><joint type="slide"/><geom size="1"/></body></worldbody></mujoco>"""
+    )
+    assert ground_pairs(model) == [(0, 2)]  # the plane and what slides
+
+
+@pytest.mark.parametrize("name", [*EXACT, *WITH_FORCES])
+def test_a_fixed_list_of_contacts_changes_no_bit(name):
+    one, other = (make_engine(find(name), num_envs=2, num_threads=1, fixed=fixed) for fixed in (True, False))
+    assert (one.physics.model.npair > 0) == (name in ("HalfCheetah-v5", "Walker2d-v5", "Ant-v5"))
+    assert other.physics.model.npair == 0
+    everyone, action = np.arange(2), np.random.default_rng(0).uniform(-1, 1, (100, 2, one.physics.model.nu))
+    np.testing.assert_array_equal(one.restart(everyone), other.restart(everyone))
+    for each in action:
+        np.testing.assert_array_equal(one.step(each).observation, other.step(each).observation)
 
 
 def test_native_worlds_want_actions_of_their_shape():
@@ -221,85 +238,6 @@ def test_the_machine_of_an_id_is_saved_and_compared_like_any_robot(tmp_path, hea
     ours, theirs = joint_space(spec), joint_space(variant)
     assert (ours.leg, ours.role) == (theirs.leg, theirs.role)  # what a transfer asks for
     assert theirs.mass == pytest.approx(2.0 * ours.mass)
-
-
-def test_worlds_in_training_see_what_gymnasium_shows_and_the_hidden_parameters():
-    worlds = worlds_of("Hopper-v5", scoring=True)
-    reference = theirs("Hopper-v5", 4)
-    expected = reference.reset(seed=3)[0]
-    assert (worlds.actor_width, worlds.width) == (11, 11 + len(worlds.randomizer.hidden[0]))
-    assert [term.name for term in worlds.terms] == ["qpos", "qvel", "hidden_parameters"]
-    torch.testing.assert_close(worlds.observation()[:, :11].double(), torch.from_numpy(expected), rtol=1e-6, atol=1e-6)
-    action = torch.full((4, 3), 0.5)
-    step, (_, reward, *_) = worlds.step(action), reference.step(action.numpy())
-    np.testing.assert_allclose(step.reward, reward, rtol=1e-6)
-    assert step.observation.dtype == step.reward.dtype == torch.float32
-    torch.testing.assert_close(step.world.torque, torch.full((4, 3), 100.0))  # half of gear 200
-    torch.testing.assert_close(step.world.score, step.reward / 3.8)  # threshold 3800 over 1000 steps
-
-
-def test_an_action_is_a_share_of_the_control_range():
-    worlds = worlds_of("Humanoid-v5", num_envs=2)
-    worlds.step(torch.tensor([[0.5] * 17, [3.0] * 17]))
-    np.testing.assert_allclose(worlds.physics.ctrl, [[0.2] * 17, [0.4] * 17], rtol=1e-6)  # of ±0.4
-
-
-def test_first_episodes_in_training_end_at_different_times_and_those_of_a_score_do_not():
-    assert len(set(worlds_of("HalfCheetah-v5", num_envs=16).engine.elapsed.tolist())) > 8
-    assert worlds_of("HalfCheetah-v5", scoring=True).engine.elapsed.tolist() == [0] * 4
-
-
-@pytest.mark.parametrize("name", ["HalfCheetah-v5", "Hopper-v5", "Ant-v5", "Humanoid-v5", "InvertedPendulum-v5"])
-def test_restored_worlds_continue_bit_for_bit(name):
-    worlds, twin = worlds_of(name, randomization="default"), worlds_of(name, randomization="default", seed=9)
-    joints, generator = worlds.spec.num_joints, torch.Generator().manual_seed(0)
-    actions = torch.randn(80, 4, joints, generator=generator)
-    for action in actions[:40]:
-        worlds.step(action)
-    twin.load_state_dict(worlds.state_dict())
-    assert torch.equal(twin.observation(), worlds.observation())
-    for action in actions[40:]:
-        mine, other = worlds.step(action), twin.step(action)
-        assert torch.equal(mine.observation, other.observation)
-        assert torch.equal(mine.reward, other.reward)
-        assert torch.equal(mine.terminated, other.terminated)
-
-
-@pytest.mark.parametrize("name", ["HalfCheetah-v5", "InvertedPendulum-v5"])
-def test_randomization_changes_the_machine_and_does_not_compound(name):
-    worlds = worlds_of(name, randomization="default", num_envs=8)
-    nominal = worlds.physics.model.body_mass[-1]
-    for _ in range(5):
-        worlds.reset()
-        factor = worlds.physics.model_field("body_mass")[:, -1].numpy() / nominal
-        assert 0.85 <= factor.min() < 0.98 < 1.02 < factor.max() <= 1.15
-        inertia = (
-            worlds.physics.model_field("body_inertia")[:, -1, 0].numpy() / worlds.physics.model.body_inertia[-1, 0]
-        )
-        np.testing.assert_allclose(inertia, factor, rtol=1e-6)  # mass and inertia together
-    same_action = torch.full((8, worlds.spec.num_joints), 1.0)
-    plain = worlds_of(name, num_envs=8)
-    for _ in range(3):
-        randomized, nominal_step = worlds.step(same_action), plain.step(same_action)
-    assert not torch.allclose(randomized.world.joint_vel, nominal_step.world.joint_vel, rtol=1e-3)
-
-
-def test_strength_limits_the_torque_of_motors():
-    spec = robots.get("gymnasium:HalfCheetah-v5")
-    weak = replace(preset("none"), strength=(0.5, 0.5))
-    worlds = make_worlds(spec, TASK, num_envs=2, randomization=weak, num_threads=1)
-    force = worlds.physics.output("actuator_force")
-    worlds.step(torch.ones(2, 6))
-    torch.testing.assert_close(force, torch.full((2, 6), 0.5, dtype=torch.float64))
-
-
-def test_a_changed_specification_is_not_ignored():
-    spec = robots.get("gymnasium:HalfCheetah-v5")
-    slower = replace(spec, control_hz=10.0)
-    with pytest.raises(ValueError, match="an id runs its own file; for another machine register a variant"):
-        GymnasiumWorlds(slower, TASK, num_envs=1, randomization=preset("none"))
-    with pytest.raises(ValueError, match="device must be 'cpu' for Gymnasium ids, got 'cuda'"):
-        GymnasiumWorlds(spec, TASK, num_envs=1, randomization=preset("none"), device="cuda")
 
 
 def test_random_states_survive_a_checkpoint():

@@ -31,8 +31,8 @@ from robots.spec import RobotSpec
 
 SPEC = robots.get("go1")
 LEGGED = [name for name in robots.names() if robots.get(name).feet]
-TERMS = [parameter.name for parameter in MODEL_TERMS if parameter.claims]
-"""All but the lengths of links, which a go1 has no choice of."""
+TERMS = [parameter.name for parameter in MODEL_TERMS if parameter.name not in ("link_length", "surface_friction")]
+"""All that a go1 has: its links have one length only, and it rubs with its feet."""
 NOMINAL = {name: BY_NAME[name].nominal for name in TERMS}
 OTHER = dict.fromkeys(PARAMETERS, 1.5) | {"com_x": 0.1, "com_y": 0.1, "com_z": -0.1, "friction": 0.2, "strength": 0.5}
 OTHER |= {"armature": 1.5, "foot_friction": 0.5, "payload": 0.2, "slope_x": 0.1, "slope_y": 0.1}
@@ -230,6 +230,18 @@ def test_samples_keep_to_their_ranges_and_touch_only_the_worlds_they_are_for():
     np.testing.assert_array_equal(worlds.physics.model_field("body_mass")[0], worlds.physics.model.body_mass)
 
 
+def test_what_a_world_gets_does_not_depend_on_the_worlds_written_beside_it():
+    together = randomizer(32, preset("full"))
+    together.resample(torch.arange(32), torch.Generator().manual_seed(0))
+    for count in (1, 3):
+        apart = randomizer(32, preset("full"))
+        for worlds in torch.arange(32).split(count):
+            apart.apply(worlds, together.values[worlds])
+        assert torch.equal(apart.hidden, together.hidden)
+        for name in MODEL_FIELDS:
+            assert torch.equal(apart.physics.model_field(name), together.physics.model_field(name)), name
+
+
 def test_samples_come_from_the_generator_alone():
     first, second = randomizer(4), randomizer(4)
     torch.rand(3)  # the global generator is somewhere else
@@ -339,6 +351,7 @@ def test_a_state_continues_with_its_ranges_and_values():
     first.resample(torch.tensor([2]), generator)
     second.resample(torch.tensor([2]), torch.Generator().manual_seed(0).set_state(state))
     assert torch.equal(first.values, second.values)
+    assert second.randomization == first.randomization
     for field in ("body_mass", "body_inertia", "geom_friction"):
         assert torch.equal(first.physics.model_field(field), second.physics.model_field(field))
 

@@ -127,8 +127,9 @@ def disturbed(randomization: Randomization, robot: str = "go1", num_worlds: int 
     spec = robots.get(robot)
     model = build_model(spec, delay_samples=delay_samples(randomization, spec))
     physics = CpuPhysics(model, num_worlds, 1)
-    Randomizer(randomization, physics, spec, joint_space(spec))
-    return Disturbances(randomization, physics, spec, joint_space(spec), DT)
+    return Disturbances(
+        randomization, Randomizer(randomization, physics, spec, joint_space(spec)), joint_space(spec), DT
+    )
 
 
 def test_pushes_come_as_often_and_as_hard_as_they_should():
@@ -159,6 +160,10 @@ def test_forces_act_on_the_base_until_the_next_draw_and_end_with_the_episode():
 def test_jittered_delays_stay_between_the_drawn_and_the_longest():
     asked = replace(PERFECT, delay=(1.0, 1.0), delay_jitter=0.5)
     made, generator = disturbed(asked), torch.Generator().manual_seed(0)
+    for _ in range(5):  # jitter is added to what was drawn, also after restarts that draw no delay
+        made.act(generator)
+        made.randomizer.resample(torch.arange(64), generator)
+        made.restart(torch.arange(64))
     made.act(generator)
     delays = made.physics.model_field("actuator_delay")
     assert 0.008 <= float(delays.min()) < 0.0085 and 0.0115 < float(delays.max()) <= 0.012  # noqa: PT018

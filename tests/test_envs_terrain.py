@@ -11,6 +11,7 @@ from envs.randomization import preset
 from envs.terrain import KINDS, Terrain, TerrainSpec
 from envs.vector_env import VectorEnv
 from robots.model import build_model
+from robots.similarity import scaled
 
 GO1 = robots.get("go1")
 SMALL = TerrainSpec(levels=3, tile=12.0, border=6.0)
@@ -81,6 +82,22 @@ def test_who_walks_far_gets_harder_ground_and_who_lags_gets_easier():
     step = env.step(torch.zeros(3, 12))
     assert step.truncated.all()
     assert env.episode.level.tolist() == [3, 1, 0]
+
+
+def test_a_world_that_diverged_keeps_its_level():
+    env = rough(2)
+    env.episode.level[:], env.episode.steps[:] = 3, 100
+    env.episode.command.zero_()
+    env.physics.qvel[0, 8] = float("nan")
+    assert env.step(torch.zeros(2, 12)).terminated.tolist() == [True, False]
+    assert env.episode.level.tolist() == [3, 3]
+
+
+def test_rough_ground_takes_the_place_of_a_files_own_floor(tmp_path):
+    terrain = Terrain(SMALL, 0.3)
+    model = build_model(scaled(GO1, tmp_path, length=1.0, mass=1.0, gravity=1.0), ground=terrain.add_to)
+    assert (model.geom_type == mujoco.mjtGeom.mjGEOM_HFIELD).sum() == 1
+    assert not (model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE).any()
 
 
 def test_the_end_of_the_ground_ends_the_episode_without_blame():

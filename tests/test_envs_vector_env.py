@@ -10,8 +10,9 @@ import torch
 import robots
 from envs import tasks
 from envs.frames import to_base_frame, to_yaw_frame
+from envs.physics.make import make_physics
 from envs.randomization import preset
-from envs.vector_env import Step, VectorEnv
+from envs.vector_env import Step, VectorEnv, model_of
 
 SPEC, TASK = robots.get("go1"), tasks.get("velocity")
 BACK = torch.tensor([0.0, 1.0, 0.0, 0.0]).double()
@@ -48,14 +49,20 @@ def test_the_same_seed_gives_the_same_rollout_and_another_seed_another():
         assert not torch.equal(one.observation, three.observation)
 
 
-def test_rollouts_do_not_depend_on_the_number_of_threads():
-    for one, two in zip(run(make(8), 30), run(make(8, num_threads=2), 30), strict=True):
+@pytest.mark.parametrize("num_threads", [2, 3])
+def test_rollouts_do_not_depend_on_the_number_of_threads(num_threads):
+    for one, two in zip(run(make(8), 30), run(make(8, num_threads=num_threads), 30), strict=True):
         assert_same(one, two)
 
 
-def test_a_restored_environment_continues_bit_for_bit_through_resets():
+@pytest.mark.parametrize(("task", "randomization"), [("velocity", "default"), ("velocity_rough", "full")])
+def test_a_restored_environment_continues_bit_for_bit_through_resets(task, randomization):
+    def make(seed: int) -> VectorEnv:
+        ranges = preset(randomization)
+        return VectorEnv(SPEC, tasks.get(task), num_envs=4, randomization=ranges, seed=seed, num_threads=1)
+
     env = make(seed=5)
-    env.episode.steps[:] = torch.tensor([0, 0, 215, 0])  # the third world's time is up in step 35 of 250
+    env.episode.steps[:] = torch.tensor([0, 0, env.episode_steps - 35, 0])  # the third world's time is up in step 35
     for _ in run(env, 15):
         pass
     state = env.state_dict()
@@ -148,6 +155,17 @@ def test_a_diverged_world_starts_anew_each_time_while_the_others_go_on():
         assert torch.equal(step.reward[:2], expected.reward[:2])
         if tick in (1, 4):
             assert step.reward[2].item() == pytest.approx(TASK.fall_reward, abs=0.05)
+    assert sick.diverged.tolist() == [0, 0, 2]
+    assert not healthy.diverged.any()
+
+
+def test_start_states_leave_out_worlds_that_diverged():
+    scratch = make_physics(model_of(SPEC, TASK, preset("none")), 4, num_threads=1)
+    scratch.qvel[1, 8] = float("nan")
+    assert len(TASK.start(scratch, SPEC, torch.Generator().manual_seed(0))) == 3
+    scratch.qvel[:, 8] = float("nan")
+    with pytest.raises(RuntimeError, match=r"robot go1: every simulation diverged before its first episode; look for"):
+        TASK.start(scratch, SPEC, torch.Generator().manual_seed(0))
 
 
 def test_training_pushes_and_scoring_does_not():

@@ -57,11 +57,35 @@ def test_everything_is_proved_on_real_robots(robot, task):
     assert not failures(findings)
     found = statuses(findings)
     if task == "velocity":
-        assert set(found.values()) == {"proved"} | ({"absent"} if robot != "quadruped" else set())
-        assert [name for name in found if found[name] == "absent"] == ["link_length"] * (robot != "quadruped")
+        assert set(found.values()) == {"proved", "absent"}
+        absent = [name for name in found if found[name] == "absent"]
+        assert absent == ["surface_friction"] + ["link_length"] * (robot != "quadruped")
     if robot == "cartpole":
         assert {found[name] for name in ("kp", "delay", "friction", "com_x", "push_speed", "slope_y")} == {"absent"}
     assert found["mass"] == found["strength"] == found["restarts"] == found["dropout"] == "proved"
+
+
+@pytest.mark.parametrize("name", ["HalfCheetah-v5", "Ant-v5", "Humanoid-v5"])
+def test_everything_is_proved_on_worlds_of_gymnasium_ids(name):
+    findings = verify(robots.get(f"gymnasium:{name}"), envs.tasks.get("gymnasium"), preset("full"))
+    assert not failures(findings)
+    found = statuses(findings)
+    own = {"mass", "damping", "strength", "armature", "surface_friction", "payload", "slope_x", "restarts", "force"}
+    own |= set() if name == "HalfCheetah-v5" else {"com_x", "com_y", "com_z", "slope_y", "push_speed"}  # a free base
+    assert {term for term in found if found[term] == "proved"} == own
+    assert {found[term] for term in found.keys() - own} == {"absent"}
+
+
+def test_a_mistake_on_a_gymnasium_id_is_named(monkeypatch: Patch):
+    monkeypatch.setattr(anatomy, "rubbing_geoms", lambda model: np.array([0]))  # the floor alone
+    asked = replace(QUIET, surface_friction=(0.6, 1.4))
+    said = the_problem("surface_friction", problems(asked, "gymnasium:HalfCheetah-v5", "gymnasium"))
+    assert "surface_friction: was not written: geom_friction[torso, head, bthigh, bshin, …] expected [0.56, " in said
+
+
+def test_worlds_that_gymnasium_steps_one_by_one_are_refused():
+    with pytest.raises(ValueError, match=r"InvertedPendulum-v5 are environments of Gymnasium, one by one: only those"):
+        problems(QUIET, "gymnasium:InvertedPendulum-v5", "gymnasium")
 
 
 def test_what_is_switched_off_is_not_claimed_to_be_proved():
@@ -266,7 +290,7 @@ def test_the_command_fails_loudly_and_says_why(monkeypatch: Patch, tmp_path, cap
     ranges.write_text(json.dumps(encode(replace(QUIET, mass=(0.85, 1.15)))))
     command = ["verify-randomization", "go1", "velocity", "--randomization", str(ranges), "--json", str(written)]
     assert cli.main(command) == 0
-    assert "mass           proved  body_mass ×, body_inertia × (trunk)" in capsys.readouterr().out
+    assert "mass              proved  body_mass ×, body_inertia × (trunk)" in capsys.readouterr().out
     monkeypatch.setattr(CpuPhysics, "set_const", lambda self, worlds: None)
     assert cli.main(command) == 1
     assert "FAILED mass: stale derived constant: " in capsys.readouterr().out

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import robots
-from robots.actuation import BACK_EMF, KP, RESISTANCE, SUPPLY, geared
+from robots.actuation import BACK_EMF, KP, RESISTANCE, SUPPLY
 from robots.model import build_model, default_data, edit_model
 from robots.spec import ActuatorSpec, JointSpec, RobotSpec
 
@@ -64,12 +64,8 @@ def speeds(model, target, seconds):
     return np.array(seen)
 
 
-def test_rotor_inertia_is_felt_with_the_square_of_the_gear_ratio(wheel):
-    actuator = geared(rotor_inertia=1e-4, gear_ratio=6.0, motor_torque=2.0, motor_speed=120.0, kp=40.0, kd=1.0)
-    assert actuator.armature == pytest.approx(36e-4)  # 1e-4 · 6²
-    assert (actuator.torque_limit, actuator.velocity_limit) == (12.0, 20.0)  # 2 · 6, 120 / 6
-    model = wheel(actuator)
-    assert model.dof_armature[0] == pytest.approx(36e-4)
+def test_the_reflected_rotor_turns_with_the_joint(wheel):
+    model = wheel(replace(SERVO, armature=36e-4))  # 1e-4 kg·m² · 6²
     data = mujoco.MjData(model)
     data.ctrl[0] = 1e3
     mujoco.mj_step(model, data)
@@ -186,8 +182,3 @@ def test_go1_moves_below_the_line_as_with_plain_servos():
 def test_a_motor_that_cannot_be_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         replace(SERVO, **fields)
-
-
-def test_a_gear_ratio_of_nothing_is_refused():
-    with pytest.raises(ValueError, match=r"gear_ratio must be > 0 \[motor/joint turns\], got 0.0; direct drive is 1.0"):
-        geared(rotor_inertia=1e-4, gear_ratio=0.0, motor_torque=2.0, motor_speed=120.0, kp=40.0)

@@ -223,7 +223,7 @@ def test_what_is_missing_from_a_folder_is_named(folder, tmp_path):
         robots.get(str(tmp_path))
     place = folder()
     (place / "go1.xml").unlink()
-    with pytest.raises(FileNotFoundError, match=r"no MJCF .*go1.xml; `mjcf` in robot.json names it"):
+    with pytest.raises(FileNotFoundError, match=r"no MJCF .*go1.xml; correct .* `mjcf` in robot.json"):
         robots.get(str(place))
     (place / "robot.json").write_text('{"schema": 1,')
     with pytest.raises(ValueError, match=r"robot.json: not JSON: "):
@@ -235,15 +235,21 @@ def test_zero_worlds_are_refused():
     import torch
 
     import envs.registration  # noqa: F401
+    from envs.make import make_worlds
     from envs.randomization import preset
     from envs.tasks import get
     from envs.vector_env import VectorEnv
+    from sim2real.commands import Train
 
     torch.set_num_threads(1)
     with pytest.raises(ValueError, match=r"num_(worlds|envs) must be >= 1, got 0"):
         VectorEnv(robots.get("go1"), get("velocity"), num_envs=0, randomization=preset("none"))
     with pytest.raises(ValueError, match=r"num_(worlds|envs) must be >= 1, got 0"):
         gymnasium.make_vec("Sim2Real/Velocity-Go1-v0", num_envs=0)
+    with pytest.raises(ValueError, match=r"num_envs must be >= 1, got 0"):
+        make_worlds(robots.get("gymnasium:Reacher-v5"), get("gymnasium"), num_envs=0, randomization=preset("none"))
+    with pytest.raises(ValueError, match=r"num_envs must be >= 1, got 0"):
+        Train(robot="go1", num_envs=0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from mujoco.batch import Batch
 
 import robots
 from robots.families import Arm, Quadruped, arm, family_fields, parse, quadruped, robot_name, vary
-from robots.joint_space import LIFT, Kinematics, joint_space
+from robots.joint_space import LIFT, joint_space
+from robots.kinematics import Kinematics
 from robots.model import build_model, default_data, foot_geom_ids, joint_qpos_indices
 from robots.spec import RobotSpec, load_folder
 

@@ -1,16 +1,16 @@
 """Every robot of the MuJoCo Menagerie that is at hand through the adapter, and our own robots checked against them.
 
-The models are found in MENAGERIE_ROOT, or as archives beside the checkout (`../shared/menagerie`).
+See `menagerie_models` for where the models come from.
 """
 
 import os
 import shutil
-import tarfile
 from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
+from menagerie_models import ARCHIVES, unpack
 
 import robots
 from robots.descriptors import CHANNELS, descriptors
@@ -20,7 +20,6 @@ from robots.menagerie import added, from_menagerie
 from robots.model import build_model, default_data, foot_geom_ids, joint_qpos_indices
 from robots.similarity import scaled
 
-ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "menagerie"
 QUADRUPEDS = ("unitree_go1", "unitree_go2", "unitree_a1", "anybotics_anymal_c", "google_barkour_vb")
 HUMANOIDS = ("unitree_h1", "unitree_g1", "booster_t1")
 TOOLS = {
@@ -63,14 +62,6 @@ def converted(tmp_path_factory):
         patch.setenv("SIM2REAL_CACHE_DIR", str(folder / "cache"))
         patch.setenv("MENAGERIE_ROOT", str(root))
         yield convert
-
-
-def unpack(name: str, folder: Path) -> None:
-    found = sorted(ARCHIVES.glob(f"archives*/{name}-*.tar.xz"))
-    if not found:
-        pytest.skip(f"no Menagerie model {name}: set MENAGERIE_ROOT, or put its archive into {ARCHIVES}")
-    with tarfile.open(found[0]) as archive:
-        archive.extractall(folder, filter="data")
 
 
 @pytest.mark.parametrize("name", QUADRUPEDS)

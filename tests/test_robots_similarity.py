@@ -152,6 +152,10 @@ def test_what_cannot_be_scaled_is_refused(tmp_path):
     go1 = robots.get("go1")
     with pytest.raises(ValueError, match=r"factor of mass must be > 0, got 0.0"):
         scaled(go1, tmp_path, length=1.0, mass=0.0, gravity=1.0)
+    damped = tmp_path / "damped.xml"
+    damped.write_text(go1.mjcf_path.read_text().replace("<freejoint", '<joint type="free" damping="0.1"'))
+    with pytest.raises(ValueError, match=r"free joint 'base' has damping or armature, .*; set them to 0"):
+        scaled(replace(go1, mjcf=str(damped)), tmp_path, length=2.0, mass=1.0, gravity=1.0)
     tendon = '<tendon><fixed name="t"><joint joint="FL_hip_joint" coef="1"/></fixed></tendon></mujoco>'
     file = Path(tmp_path / "tied.xml")
     file.write_text(go1.mjcf_path.read_text().replace("</mujoco>", tendon))

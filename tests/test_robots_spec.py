@@ -8,7 +8,7 @@ import pytest
 import robots
 from robots.joint_space import joint_space
 from robots.model import build_model
-from robots.spec import ActuatorSpec, JointSpec, load_folder
+from robots.spec import ActuatorSpec, EncoderSpec, ImuSpec, JointSpec, PassiveJointSpec, load_folder
 
 SERVO = ActuatorSpec(kp=10.0, kd=1.0, torque_limit=5.0, velocity_limit=20.0)
 
@@ -28,6 +28,25 @@ def test_a_servo_without_strength_is_refused(field):
 def test_negative_physics_is_refused(field):
     with pytest.raises(ValueError, match=f"{field} must be >= 0, got -0.1"):
         replace(SERVO, **{field: -0.1})
+
+
+def test_only_a_machine_has_joints_it_does_not_drive():
+    loose = (PassiveJointSpec(name="finger"),)
+    with pytest.raises(ValueError, match=r"must be empty on kind 'arm', got \['finger'\]; only a machine"):
+        replace(robots.get("panda"), passive_joints=loose)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: PassiveJointSpec(name="pole", damping=-0.1), "damping must be >= 0, got -0.1"),
+        (lambda: ImuSpec(gyro_noise=-0.1), "gyro_noise must be >= 0, got -0.1"),
+        (lambda: EncoderSpec(position_bias=-0.1), "position_bias must be >= 0, got -0.1"),
+    ],
+)
+def test_negative_friction_and_noise_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
 
 
 def test_a_nominal_pose_outside_the_limits_is_refused():

@@ -6,7 +6,7 @@ from pathlib import Path
 import mujoco
 import numpy as np
 import pytest
-from test_robots_menagerie import unpack
+from menagerie_models import unpack
 
 import robots
 from robots.menagerie import from_menagerie

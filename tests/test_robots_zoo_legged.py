@@ -1,22 +1,22 @@
 """The zoo's quadrupeds and humanoids: their constants, worked out by hand, and the Menagerie's models beside ours.
 
-The Menagerie's files are found in MENAGERIE_ROOT, or as archives beside the checkout (`../shared/menagerie`).
+See `menagerie_models` for where the Menagerie's files come from.
 """
 
 import os
-import tarfile
 from dataclasses import replace
 from pathlib import Path
 
 import mujoco
 import numpy as np
 import pytest
+from menagerie_models import unpack
 
 import robots
-from robots.joint_space import Kinematics, joint_space
+from robots.joint_space import joint_space
+from robots.kinematics import Kinematics
 from robots.model import build_model, default_data
 
-ARCHIVES = Path(__file__).resolve().parents[2] / "shared" / "menagerie"
 MENAGERIE = {
     "go2": "unitree_go2/go2.xml",
     "a1": "unitree_a1/a1.xml",
@@ -52,10 +52,18 @@ def test_armature_is_the_rotor_seen_through_the_gears(name, joint, armature):
     assert actuator.armature == pytest.approx(armature, abs=1e-6)
 
 
-def test_a_motor_run_below_its_peak_keeps_its_torque_up_to_a_speed():
-    hip = robots.get("t1").joints[robots.get("t1").joint_names.index("Left_Hip_Pitch")].actuator
-    assert hip.knee_speed == pytest.approx(6.25)  # on the line from 90 N·m at rest to 0 at 12.5 rad/s: half of it at 45
-    assert hip.stall_torque == pytest.approx(90.0)
+@pytest.mark.parametrize(
+    ("name", "joint", "knee_speed", "stall_torque"),
+    [
+        ("t1", "Left_Hip_Pitch", 6.25, 90.0),  # on the line from 90 N·m at rest to 0 at 12.5 rad/s: half of it at 45
+        ("anymal_c", "LF_KFE", 2.5, 120.0),  # from 120 N·m to 0 at 7.5 rad/s: 80 N·m after a third
+    ],
+)
+def test_a_motor_run_below_its_peak_keeps_its_torque_up_to_a_speed(name, joint, knee_speed, stall_torque):
+    spec = robots.get(name)
+    actuator = spec.joints[spec.joint_names.index(joint)].actuator
+    assert actuator.knee_speed == pytest.approx(knee_speed)
+    assert actuator.stall_torque == pytest.approx(stall_torque)
 
 
 @pytest.mark.parametrize("name", ["go2", "a1"])
@@ -129,11 +137,7 @@ def find(file, given, unpacked):
     """Path of a model: in a folder that holds the Menagerie, or else unpacked from its archive."""
     if (given / file).is_file():
         return given / file
-    found = sorted(ARCHIVES.glob(f"archives*/{file.split('/')[0]}-*.tar.xz"))
-    if not found:
-        pytest.skip(f"no Menagerie models: set MENAGERIE_ROOT, or put archives into {ARCHIVES}")
-    with tarfile.open(found[0]) as archive:
-        archive.extractall(unpacked, filter="data")
+    unpack(file.split("/")[0], unpacked)
     return unpacked / file
 
 

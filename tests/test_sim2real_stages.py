@@ -102,6 +102,7 @@ def test_training_returns_what_the_design_says(trained):
     assert_result(trained, keys)
     assert trained["env_steps"] == 2 * ITERATION
     assert trained["env_steps_per_s"] > 0.0
+    assert trained["diverged"] == 0
     assert 0.0 <= trained["score"] <= 1.0
     assert 0.0 < trained["no_op"] <= 1.0
     assert [point["env_steps"] for point in trained["curve"]] == [0, ITERATION, 2 * ITERATION]

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import venv
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from benchmarks.machine import cpu_seconds
 HERE = Path(__file__).parent
 NETWORK = ("--retries", "1", "--timeout", "15")
 """Of pip: an offline machine is told apart soon."""
+COMPLETE = "complete"
+"""A file that is written last: a virtual environment without it was interrupted and is made again."""
+PATIENCE = 30.0
+"""Of a peer that should end [s]."""
 
 
 class MissingError(Exception):
@@ -47,9 +52,10 @@ class Peer:
             return sys.executable
         stamp = hashlib.sha256("\n".join((sys.version, *self.requirements)).encode()).hexdigest()[:16]
         folder = cache_dir() / stamp
-        if not (folder / "complete").exists():
+        python = folder / "bin" / "python"
+        if not ((folder / COMPLETE).exists() and python.exists()):
             _install(folder, self.requirements)
-        return str(folder / "bin" / "python")
+        return str(python)
 
 
 def cache_dir() -> Path:
@@ -59,13 +65,16 @@ def cache_dir() -> Path:
 
 
 def _install(folder: Path, requirements: tuple[str, ...]) -> None:
-    venv.create(folder, clear=True, with_pip=True)
+    try:
+        venv.create(folder, clear=True, with_pip=True, symlinks=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise MissingError(f"a virtual environment in {folder} cannot be made: {error}") from error
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     done = subprocess.run([*pip, *NETWORK, *requirements], capture_output=True, text=True)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()]
         raise MissingError(f"pip cannot install {' '.join(requirements)}: {errors[-1][:200]}")
-    (folder / "complete").touch()
+    (folder / COMPLETE).touch()
 
 
 class Running:
@@ -108,8 +117,9 @@ class Running:
         """Have it advance `steps`, by default those of a turn, or a few more; returns how many a second."""
         assert self.process.stdin is not None
         before = cpu_seconds(self.processes)
-        self.process.stdin.write(f"{steps or self.turn_steps}\n")
-        self.process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended: `_answer` says why
+            self.process.stdin.write(f"{steps or self.turn_steps}\n")
+            self.process.stdin.flush()
         answer = self._answer()
         self.per_s.append(answer["steps"] / answer["seconds"])
         self.per_cpu_s.append(answer["steps"] / max(cpu_seconds(self.processes) - before, 1e-2))
@@ -121,16 +131,19 @@ class Running:
         while line and not line.startswith("{"):  # a library talks while it is imported
             line = self.process.stdout.readline()
         if not line:
-            self.process.communicate()
             self._complaints.seek(0)
             last = (self._complaints.read().strip().splitlines() or ["silently"])[-1]
+            self.close()
             raise MissingError(f"{self.peer.script} ended: {last[:200]}")
         return json.loads(line)
 
     def close(self) -> None:
-        """End it: its input ends."""
-        if self.process.poll() is None:
-            self.process.communicate()
+        """End it: its input ends. One that does not listen is killed."""
+        try:
+            self.process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self._complaints.close()
 
 

@@ -50,8 +50,8 @@ class Arm:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         spec, model, device = setting.spec, setting.physics.model, setting.device
-        self._qpos_index = torch.from_numpy(joint_qpos_indices(model, spec)).to(device)
-        self._dof_index = torch.from_numpy(joint_dof_indices(model, spec)).to(device)
+        self._qpos_index = setting.columns(joint_qpos_indices(model, spec))
+        self._dof_index = setting.columns(joint_dof_indices(model, spec))
         self._torque = setting.physics.output("actuator_force")
         self._action_map = action_map(setting)
         self._still = torch.zeros(setting.num_envs, 2, device=device)
@@ -106,14 +106,14 @@ class Arm:
 
     def world(self, previous_action: torch.Tensor) -> ArmWorld:
         physics = self.setting.physics
-        joint_pos = physics.qpos[:, self._qpos_index].float()
+        joint_pos = snapshot(physics.qpos[:, self._qpos_index])
         tip, pull = self._tip_and_pull(joint_pos)
         return ArmWorld(
             tip=tip,
             error=self.episode.command - tip,
             pull=pull,
             joint_pos=joint_pos,
-            joint_vel=physics.qvel[:, self._dof_index].float(),
+            joint_vel=snapshot(physics.qvel[:, self._dof_index]),
             torque=snapshot(self._torque),
             action=self.episode.action,
             previous_action=previous_action,
@@ -156,15 +156,14 @@ def reachable_points(spec: RobotSpec, chain: SerialChain, seed: int = 0) -> list
     nominal = np.array(spec.default_positions)
     low, high = np.array([joint.position_limits for joint in spec.joints]).T
     low, high = np.maximum(low, nominal - RANGE), np.minimum(high, nominal + RANGE)
-    indices, base = joint_qpos_indices(model, spec), model.body(spec.base_body).id
+    indices = joint_qpos_indices(model, spec)
     found: list[list[float]] = []
     for _ in range(50 * POINTS):
         q = rng.uniform(low, high)
         data.qpos[:], data.qpos[indices] = model.key_qpos[0], q
         mujoco.mj_fwdPosition(model, data)
-        tip = chain.tip_and_jacobian(np, q[None])[0][0]
-        if data.ncon == 0 and (tip + data.xpos[base])[2] > CLEARANCE * spec.length:
-            found.append(tip.tolist())
+        if data.ncon == 0 and data.site(spec.end_effector).xpos[2] > CLEARANCE * spec.length:
+            found.append(chain.tip_and_jacobian(np, q[None])[0][0].tolist())
         if len(found) == POINTS:
             return found
     raise ValueError(

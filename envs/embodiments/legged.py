@@ -59,12 +59,9 @@ class Legged:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         spec, space, task, model = setting.spec, setting.space, setting.task, setting.physics.model
-        index = lambda ids: torch.from_numpy(ids).to(setting.device)  # noqa: E731
-        self._qpos_index, self._dof_index = (
-            index(joint_qpos_indices(model, spec)),
-            index(joint_dof_indices(model, spec)),
-        )
-        self._feet = index(foot_geom_ids(model, spec))
+        self._qpos_index = setting.columns(joint_qpos_indices(model, spec))
+        self._dof_index = setting.columns(joint_dof_indices(model, spec))
+        self._feet = setting.columns(foot_geom_ids(model, spec))
         self._foot_radius = setting.tensor([foot.radius for foot in spec.feet])
         self._geom_xpos, self._torque = setting.physics.output("geom_xpos"), setting.physics.output("actuator_force")
         unit = setting.tensor([space.speed, space.speed, 1.0 / space.time])
@@ -156,7 +153,7 @@ class Legged:
             gravity=self._gravity(orientation),
             height=height,
             foot_heights=foot_heights,
-            joint_pos=qpos[:, self._qpos_index].float(),
+            joint_pos=snapshot(qpos[:, self._qpos_index]),
             joint_vel=qvel[:, self._dof_index],
             torque=snapshot(self._torque),
             action=self.episode.action,

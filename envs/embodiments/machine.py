@@ -20,7 +20,9 @@ class MachineWorld(World):
     """Ground truth of a machine."""
 
     deviation: torch.Tensor
-    """(n, num_measured) of every joint from the nominal pose; hinges within ±π [rad]."""
+    """(n, num_measured) of every joint from the nominal pose: hinges within ±π [rad], slides in units of L."""
+    rate: torch.Tensor
+    """(n, num_measured) of every joint, rad or L per T."""
     com_height: torch.Tensor
     """(n,) centre of mass of what moves above that of the nominal pose, one physics step old [m]."""
 
@@ -33,10 +35,11 @@ class Machine:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         spec, model, device = setting.spec, setting.physics.model, setting.device
-        self._qpos_index = torch.from_numpy(measured_qpos_indices(model, spec)).to(device)
-        self._dof_index = torch.from_numpy(measured_dof_indices(model, spec)).to(device)
+        self._qpos_index = setting.columns(measured_qpos_indices(model, spec))
+        self._dof_index = setting.columns(measured_dof_indices(model, spec))
         self._nominal = setting.tensor(nominal(spec))
         self._is_hinge = torch.tensor(hinged(spec), device=device)
+        self._unit = setting.tensor([1.0 if hinge else setting.space.length for hinge in hinged(spec)])
         self._limit = setting.tensor([joint.actuator.torque_limit for joint in spec.joints])
         self._mass = torch.from_numpy(model.body_mass).to(device).float()
         self._xipos, self._torque = setting.physics.output("xipos"), setting.physics.output("actuator_force")
@@ -88,15 +91,16 @@ class Machine:
 
     def world(self, previous_action: torch.Tensor) -> MachineWorld:
         physics = self.setting.physics
-        position = physics.qpos[:, self._qpos_index].float()
+        position, velocity = snapshot(physics.qpos[:, self._qpos_index]), snapshot(physics.qvel[:, self._dof_index])
         deviation = position - self._nominal
         turned = torch.remainder(deviation + torch.pi, 2.0 * torch.pi) - torch.pi
         height = (self._xipos[:, :, 2].float() * self._mass).sum(-1) / self._mass.sum()
         return MachineWorld(
-            deviation=torch.where(self._is_hinge, turned, deviation),
+            deviation=torch.where(self._is_hinge, turned, deviation) / self._unit,
+            rate=velocity * (self.setting.space.time / self._unit),
             com_height=height - self._nominal_com,
             joint_pos=position,
-            joint_vel=physics.qvel[:, self._dof_index].float(),
+            joint_vel=velocity,
             torque=snapshot(self._torque),
             action=self.episode.action,
             previous_action=previous_action,
@@ -105,7 +109,7 @@ class Machine:
 
     def sensed(self, world: World) -> dict[str, torch.Tensor]:
         assert isinstance(world, MachineWorld)
-        return {"joint_pos": world.deviation + self._nominal, "joint_vel": world.joint_vel}
+        return {"joint_pos": world.deviation * self._unit + self._nominal, "joint_vel": world.joint_vel}
 
     def actor(self, sensed: dict[str, torch.Tensor]) -> torch.Tensor:
         return torch.cat([sensed["joint_pos"], sensed["joint_vel"], self.episode.previous_target], -1)

@@ -1,7 +1,7 @@
 """Contacts as a fixed list of pairs, where only the ground can be touched: 11 % faster, and the same bit for bit.
 
 MuJoCo looks for bodies near each other at every step. Where links cannot touch links, the candidates never change: each
-colliding geom against each piece of ground. A pair's parameters are compiled in, so a later change of a geom's has no
+colliding geom against each that stands still. A pair's parameters are compiled in, so a later change of a geom's has no
 effect: worlds whose parameters vary keep the search.
 """
 
@@ -37,7 +37,7 @@ def ground_pairs(model: mujoco.MjModel) -> list[tuple[int, int]]:
     """(ground, link) geoms that may touch; none where anything else may touch too, or the two sides disagree."""
     if model.npair or model.nexclude or model.nflex or model.geom_gap.any():
         return []
-    on_ground = model.geom_bodyid == 0
+    on_ground = model.body_weldid[model.geom_bodyid] == 0  # two that stand still never touch
     mask = (model.geom_contype[:, None] & model.geom_conaffinity[None, :]) != 0
     touch = mask | mask.T
     if touch[np.ix_(~on_ground, ~on_ground)].any():

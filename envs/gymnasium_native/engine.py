@@ -54,6 +54,8 @@ class Engine(Protocol):
 
     elapsed: NDArray[np.int64]
     """(num_envs,) steps of the running episode."""
+    lost: Bools
+    """(num_envs,) worlds that diverged in the last step, and were terminated."""
 
     def seed(self, seed: int) -> None:
         """Start the random numbers of world i at `seed` + i."""
@@ -79,7 +81,12 @@ def make_engine(registered: Registered, *, num_envs: int, num_threads: int = 0, 
         num_envs: Number of worlds.
         num_threads: Physics threads, 0 for every core.
         fixed: Whether all worlds keep the file's parameters, which is faster.
+
+    Raises:
+        ValueError: no worlds are asked for.
     """
+    if num_envs < 1:
+        raise ValueError(f"num_envs must be >= 1, got {num_envs}; ask for as many worlds as a policy drives")
     if not registered.native:
         return OneByOne(registered, num_envs=num_envs)
     module, _, name = registered.native.partition(":")
@@ -106,7 +113,7 @@ class NativeEngine:
         self.qpos, self.qvel, self.ctrl = (self.batch.bind(name) for name in ("qpos", "qvel", "ctrl"))
         assert isinstance(single.observation_space, spaces.Box)
         self.width = single.observation_space.shape[0]
-        self.elapsed = np.zeros(num_envs, dtype=np.int64)
+        self.elapsed, self.lost = np.zeros(num_envs, dtype=np.int64), np.zeros(num_envs, dtype=np.bool_)
         self._limit = registered.spec.max_episode_steps
         self._rest = rest_row(self.model)
         self._everyone = np.arange(num_envs)
@@ -130,13 +137,13 @@ class NativeEngine:
         """Advance every world one control period under `action`, (num_envs, num_actions)."""
         before = self.place()
         self.ctrl[:] = action
-        diverged = self.physics.step(self.frame_skip).numpy()
+        self.lost = self.physics.step(self.frame_skip).numpy()
         self.elapsed += 1
         velocity = self.velocity(before)
         observation = self.observe(self._everyone)
         reward, terminated, info = self.judge(velocity, action)
         truncated = np.zeros_like(terminated) if self._limit is None else self.elapsed >= self._limit
-        return Result(observation, reward, terminated | diverged, truncated, info)
+        return Result(observation, reward, terminated | self.lost, truncated, info)
 
     def start(self, generator: np.random.Generator) -> tuple[Floats, Floats]:
         """A start state, (nq,) and (nv,), around the file's."""

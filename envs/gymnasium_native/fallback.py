@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from envs.gymnasium_native import random_states
 from envs.gymnasium_native.ids import Registered
+from envs.gymnasium_native.mirrored import MirroredPhysics
 from envs.gymnasium_native.model import compile_model
 
 if TYPE_CHECKING:
@@ -25,88 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 TRIALS, TRIAL_STEPS = 5, 20
-STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 _warned: set[str] = set()
-
-
-class MirroredPhysics:
-    """Separate models and data as one `envs.physics.interface.Physics`; it is stepped by its environments."""
-
-    def __init__(self, model: mujoco.MjModel, models: list[mujoco.MjModel], data: list[mujoco.MjData]) -> None:
-        self._models, self._data = models, data
-        self.model, self.num_worlds, self.device = model, len(models), torch.device("cpu")
-        for each in models:
-            each.actuator_forcelimited[:], each.actuator_forcerange[:] = (
-                model.actuator_forcelimited,
-                model.actuator_forcerange,
-            )
-        self._fields: dict[str, torch.Tensor] = {}
-        for name in ("qpos", "qvel", "ctrl", "xfrc_applied"):
-            setattr(self, name, torch.from_numpy(np.array([getattr(each, name) for each in data])))
-
-    qpos: torch.Tensor
-    qvel: torch.Tensor
-    ctrl: torch.Tensor
-    xfrc_applied: torch.Tensor
-
-    def pull(self, worlds: NDArray[np.intp]) -> None:
-        """Read states of `worlds`, (n,), from their data."""
-        for world in worlds:
-            self.qpos[world] = torch.from_numpy(self._data[world].qpos)
-            self.qvel[world] = torch.from_numpy(self._data[world].qvel)
-
-    def push(self) -> None:
-        """Write what a learner may have changed since `pull`: velocities and forces on bodies."""
-        for world, data in enumerate(self._data):
-            data.qvel[:] = self.qvel[world].numpy()
-            data.xfrc_applied[:] = self.xfrc_applied[world].numpy()
-
-    def output(self, name: str) -> torch.Tensor:
-        return torch.from_numpy(np.array([getattr(data, name) for data in self._data]))
-
-    def model_field(self, name: str) -> torch.Tensor:
-        if name not in self._fields:
-            self._fields[name] = torch.from_numpy(np.array([_field(model, name) for model in self._models]))
-        return self._fields[name]
-
-    def set_const(self, worlds: torch.Tensor) -> None:
-        self.write_fields(worlds)
-        for world in worlds.tolist():
-            model = self._models[world]
-            mujoco.mj_setConst(model, mujoco.MjData(model))
-            for name, values in self._fields.items():
-                values[world] = torch.from_numpy(np.array(_field(model, name)))
-
-    def write_fields(self, worlds: torch.Tensor) -> None:
-        """Put per-world model fields of `worlds`, (n,), into their models."""
-        for world in worlds.tolist():
-            for name, values in self._fields.items():
-                if name.startswith("opt."):
-                    setattr(self._models[world].opt, name.removeprefix("opt."), values[world].numpy())
-                else:
-                    getattr(self._models[world], name)[...] = values[world].numpy()
-
-    def step(self, num_substeps: int, hook: Callable[[], None] | None = None) -> torch.Tensor:
-        raise RuntimeError("environments of a Gymnasium id step themselves; step their worlds")
-
-    def save(self, worlds: torch.Tensor | None = None) -> torch.Tensor:
-        chosen = range(self.num_worlds) if worlds is None else worlds.tolist()
-        rows = np.empty((len(chosen), mujoco.mj_stateSize(self._models[0], STATE)))
-        for row, world in zip(rows, chosen, strict=True):
-            mujoco.mj_getState(self._models[world], self._data[world], row, STATE)
-        return torch.from_numpy(rows)
-
-    def restore(self, worlds: torch.Tensor, rows: torch.Tensor) -> None:
-        for world, row in zip(worlds.tolist(), rows.numpy(), strict=True):
-            model, data = self._models[world], self._data[world]
-            mujoco.mj_setState(model, data, row, STATE)
-            mujoco.mj_forward(model, data)
-            mujoco.mj_setState(model, data, row, STATE)  # the warm start as it was
-        self.pull(worlds.numpy())
-
-    def refresh(self, worlds: torch.Tensor) -> None:
-        for world in worlds.tolist():
-            mujoco.mj_kinematics(self._models[world], self._data[world])
 
 
 class OneByOne:
@@ -124,6 +44,7 @@ class OneByOne:
         model = compile_model(registered.single.fullpath, registered.single.init_qpos)
         self.physics = MirroredPhysics(model, [env.model for env in self.bare], [env.data for env in self.bare])
         self.elapsed = np.zeros(num_envs, dtype=np.int64)
+        self.lost = np.zeros(num_envs, dtype=np.bool_)
         self.seed(0)
 
     def seed(self, seed: int) -> None:
@@ -144,10 +65,13 @@ class OneByOne:
         from envs.gymnasium_native.engine import Result
 
         self.physics.push()
+        self.physics.forget_warnings()
         steps = [env.step(row) for env, row in zip(self.envs, action, strict=True)]
         self.physics.pull(np.arange(self.num_envs))
         self.elapsed += 1
         observation, reward, terminated, truncated = (np.array(column) for column in list(zip(*steps, strict=True))[:4])
+        self.lost = self.physics.diverged()
+        terminated |= self.lost
         return Result(observation.astype(np.float64), reward.astype(np.float64), terminated, truncated, {})
 
     def state_dict(self) -> dict[str, torch.Tensor]:
@@ -191,11 +115,6 @@ class OneByOne:
             if isinstance(env, gymnasium.wrappers.TimeLimit):
                 vars(env)["_elapsed_steps"] = elapsed
             env = env.env
-
-
-def _field(model: mujoco.MjModel, name: str) -> Any:
-    """The array of a model field, "opt." fields among them."""
-    return getattr(model.opt, name.removeprefix("opt.")) if name.startswith("opt.") else getattr(model, name)
 
 
 def _warn_once(registered: Registered) -> None:

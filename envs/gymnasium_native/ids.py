@@ -14,7 +14,6 @@ from gymnasium.envs import registration
 from gymnasium.envs.mujoco import MujocoEnv
 from gymnasium.envs.registration import EnvSpec
 
-Array = Any
 NATIVE = {
     "gymnasium.envs.mujoco.half_cheetah_v5:HalfCheetahEnv": "envs.gymnasium_native.planar:HalfCheetah",
     "gymnasium.envs.mujoco.hopper_v5:HopperEnv": "envs.gymnasium_native.planar:Hopper",

@@ -11,7 +11,7 @@ from robots.joint_space import JointSpace
 from robots.model import foot_geom_ids, has_free_base, measured_dof_indices
 from robots.spec import RobotSpec
 
-Group = Literal["leaning_x", "leaning_y", "base", "trunk", "carrier", "feet", "dofs", "actuators", "servos"]
+Group = Literal["leaning_x", "leaning_y", "base", "trunk", "carrier", "feet", "surfaces", "dofs", "actuators", "servos"]
 GROUPS: dict[Group, str] = {
     "leaning_x": "gravity along x, which moves some joint",
     "leaning_y": "gravity along y, which moves some joint",
@@ -19,6 +19,7 @@ GROUPS: dict[Group, str] = {
     "trunk": "a free base, or else all links that move",
     "carrier": "what carries a load: a free base, or else the link with the tool",
     "feet": "feet",
+    "surfaces": "shapes that rub on each other, of a machine without feet",
     "dofs": "joints with encoders",
     "actuators": "actuators",
     "servos": "position servos",
@@ -57,6 +58,8 @@ def find_rows(model: mujoco.MjModel, spec: RobotSpec, group: Group) -> NDArray[n
         return np.array([carrier_body(model, spec)])
     if group == "feet":
         return foot_geom_ids(model, spec)
+    if group == "surfaces":
+        return rubbing_geoms(model) if spec.kind == "machine" and not spec.feet else np.array([], dtype=np.intp)
     if group == "dofs":
         return measured_dof_indices(model, spec)
     names = [joint.name for joint in spec.joints if group == "actuators" or joint.actuator.control == "position"]
@@ -74,6 +77,15 @@ def _moves_along(model: mujoco.MjModel, axis: int) -> bool:
         if np.abs(jacobian[axis]).max(initial=0.0) > 1e-6:
             return True
     return False
+
+
+def rubbing_geoms(model: mujoco.MjModel) -> NDArray[np.intp]:
+    """Geoms that may touch one on another body, with friction between them."""
+    mask = (model.geom_contype[:, None] & model.geom_conaffinity[None, :]) != 0
+    body = model.body_weldid[model.geom_bodyid]
+    apart = body[:, None] != body[None, :]
+    rough = np.maximum.outer(model.geom_condim, model.geom_condim) > 1
+    return np.flatnonzero(((mask | mask.T) & apart & rough).any(-1))
 
 
 def carrier_body(model: mujoco.MjModel, spec: RobotSpec) -> int:

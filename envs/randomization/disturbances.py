@@ -1,19 +1,17 @@
 """What happens to a robot while it acts: pushes, random forces, and commands that arrive later than usual.
 
-Called once for each control step, before the physics. After a restart `restart` comes last: when the start state and
-the hidden parameters of the world are in place.
+Called once for each control step, before the physics, and at each restart of a world.
 """
 
 from dataclasses import dataclass
 
 import torch
 
-from envs.physics.interface import Physics
 from envs.randomization.anatomy import GROUPS, carrier_body
+from envs.randomization.randomizer import Randomizer
 from envs.randomization.ranges import Randomization, refuse
 from robots.joint_space import JointSpace
 from robots.model import has_free_base
-from robots.spec import RobotSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +37,15 @@ class Disturbances:
 
     Args:
         randomization: How much of each.
-        physics: Worlds they act on.
-        spec, space: The robot and its units.
+        randomizer: Of the worlds they act on; delays jitter from what it drew.
+        space: Units of the robot.
         dt: Control period [s].
     """
 
-    def __init__(
-        self, randomization: Randomization, physics: Physics, spec: RobotSpec, space: JointSpace, dt: float
-    ) -> None:
-        self.randomization, self.physics, self.dt = randomization, physics, dt
-        model = physics.model
+    def __init__(self, randomization: Randomization, randomizer: Randomizer, space: JointSpace, dt: float) -> None:
+        self.randomization, self.randomizer, self.dt = randomization, randomizer, dt
+        self.physics = physics = randomizer.physics
+        model, spec = physics.model, randomizer.spec
         self.push_speed = randomization.push_speed * space.speed
         if not has_free_base(model, spec):
             refuse("push_speed", randomization.push_speed, spec, f"it pushes {GROUPS['base']}, and there is none")
@@ -60,16 +57,10 @@ class Disturbances:
             refuse("delay_jitter", self.jitter, spec, "it adds to the actuators' nominal delay, which is 0")
             self.jitter = 0.0
         self.forces = torch.zeros(physics.num_worlds, 3, device=physics.device)
-        self._begin_jitter()
-
-    def _begin_jitter(self) -> None:
-        self.delays = torch.zeros(0, device=self.physics.device)
-        """(num_worlds, nu) delays before jitter [s]."""
         if self.jitter > 0.0:
-            self._live = self.physics.model_field("actuator_delay")
-            self.delays = self._live.clone()
-            nominal = torch.from_numpy(self.physics.model.actuator_delay.copy())
-            self._longest = self.jitter * nominal.to(self._live.device, self._live.dtype)
+            self._delay = physics.model_field("actuator_delay")
+            self._actuators = randomizer.anatomy.rows["actuators"]
+            self._nominal = torch.from_numpy(model.actuator_delay).to(physics.device)[self._actuators]
 
     def act(self, generator: torch.Generator) -> None:
         """Disturb the worlds for one control step."""
@@ -83,14 +74,14 @@ class Disturbances:
             self.forces[changed] = self._uniform(len(changed), 3, generator) * self.force
             self.physics.xfrc_applied[:, self.carrier, 0:3] = self.forces.to(self.physics.xfrc_applied.dtype)
         if self.jitter > 0.0:
-            share = torch.rand(len(self.delays), 1, generator=generator, device=self.physics.device)
-            self._live[:] = self.delays + self._longest * share.to(self._live.dtype)
+            drawn = self.randomizer.values[:, self.randomizer.columns["delay"]]
+            share = torch.rand(len(drawn), 1, generator=generator, device=self.physics.device)
+            delays = self._nominal * (drawn + self.jitter * share)
+            self._delay[:, self._actuators] = delays.to(self._delay.dtype)
 
     def restart(self, worlds: torch.Tensor) -> None:
-        """Begin new episodes in `worlds`, (n,): no force until the first draw, delays as they were just written."""
+        """Begin new episodes in `worlds`, (n,): no force until the first draw."""
         self.forces[worlds] = 0.0
-        if self.jitter > 0.0:
-            self.delays[worlds] = self._live[worlds]
 
     def _happens(self, mean_seconds: float, generator: torch.Generator) -> torch.Tensor:
         """Worlds in which something that happens every `mean_seconds` [s] on average happens now."""
@@ -102,9 +93,8 @@ class Disturbances:
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """What later steps depend on, the generator apart."""
-        return {"forces": self.forces.clone(), "delays": self.delays.clone()}
+        return {"forces": self.forces.clone()}
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Continue where `state_dict` was taken."""
         self.forces = state["forces"].to(self.forces)
-        self.delays = state["delays"].to(self.delays)

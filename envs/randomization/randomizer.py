@@ -13,7 +13,7 @@ from envs.physics.interface import Physics
 from envs.randomization.anatomy import GROUPS, Anatomy, compiled
 from envs.randomization.bodies import Bodies, lacks_family
 from envs.randomization.parameter import Parameter
-from envs.randomization.plan import WritePlan
+from envs.randomization.plan import WritePlan, each_row_times
 from envs.randomization.ranges import PRESETS, Randomization, check_delays_fit, refuse
 from envs.randomization.terms import BY_NAME, MODEL_TERMS, PARAMETERS
 from robots.joint_space import JointSpace
@@ -69,7 +69,7 @@ class Randomizer:
         self.values = self.nominal.repeat(self.physics.num_worlds, 1)
         scale, offset = _on_default_scale(self.columns, len(owners))
         self._hidden_scale, self._hidden_offset = scale.to(device), offset.to(device)
-        self.hidden = (self.values @ self._hidden_scale + self._hidden_offset).float()
+        self.hidden = self._hidden(self.values)
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -200,8 +200,12 @@ class Randomizer:
             length = self.columns["link_length"].start
             self.values[worlds, length] = self.bodies.factors[self.bodies.index(self.values[worlds, length])]
         values = self.values[worlds]
-        self.hidden[worlds] = (values @ self._hidden_scale + self._hidden_offset).float()
+        self.hidden[worlds] = self._hidden(values)
         self._plan.write(worlds, values)
+
+    def _hidden(self, values: torch.Tensor) -> torch.Tensor:
+        """What teachers are told of samples, (n, num_columns)."""
+        return (each_row_times(values, self._hidden_scale) + self._hidden_offset).float()
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """What later restarts depend on; samples logged so far are on disk afterwards."""
@@ -210,7 +214,10 @@ class Randomizer:
 
     def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         """Continue where `state_dict` was taken, with its ranges and values in all worlds."""
-        self._use(state["ranges"].to(self.physics.device))
+        ranges = state["ranges"].to(self.physics.device)
+        now = {name: tuple(ranges[part.start].tolist()) for name, part in self.columns.items()}
+        self.randomization = replace(self.randomization, **now)  # type: ignore[arg-type]
+        self._use(ranges)
         self.apply(torch.arange(self.physics.num_worlds, device=self.physics.device), state["values"].to(self._low))
         if self.log is not None and "log" in state:
             self.log.rewind(state["log"])

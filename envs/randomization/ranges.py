@@ -39,6 +39,8 @@ class Randomization:
     """Factor on the rotors' reflected inertia."""
     foot_friction: Range = (1.0, 1.0)
     """Factor on the friction of each foot by itself."""
+    surface_friction: Range = (0.6, 1.4)
+    """Factor on the sliding friction of all that touches, of a machine without feet."""
     payload: Range = (0.0, 0.0)
     """Point mass on the base, or in an arm's tool, in units of m."""
     slope_x: Range = (0.0, 0.0)

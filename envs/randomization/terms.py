@@ -8,10 +8,13 @@ import torch
 
 from envs.randomization.anatomy import Anatomy
 from envs.randomization.parameter import Claim, Parameter
-from envs.randomization.plan import Sheet
+from envs.randomization.plan import Sheet, each_row_times
 from robots.actuation import BACK_EMF, KD, KP, RESISTANCE
 
-MASS_CONSTANTS = ("body_subtreemass", "body_invweight0", "dof_invweight0", "dof_M0", "dof_length", "actuator_acc0")
+MASS_CONSTANTS = (
+    *("body_subtreemass", "body_invweight0", "dof_invweight0", "dof_M0", "dof_length"),
+    *("tendon_invweight0", "actuator_acc0"),
+)
 """What MuJoCo derives from masses, inertias and armatures."""
 FRAME_CONSTANTS = ("body_sameframe", "geom_sameframe", "site_sameframe", "bvh_aabb", "cam_poscom0", "light_poscom0")
 """What it derives besides from the place of a centre of mass."""
@@ -97,12 +100,12 @@ _PRODUCTS = _quaternion_products()
 def _rotation(quaternion: torch.Tensor) -> torch.Tensor:
     """(n, 3, 3) of unit quaternions (w, x, y, z), (n, 4)."""
     pairs = (quaternion[:, :, None] * quaternion[:, None, :]).flatten(1)
-    return (pairs @ _PRODUCTS.to(pairs).flatten(0, 1).flatten(1)).unflatten(-1, (3, 3))
+    return each_row_times(pairs, _PRODUCTS.to(pairs).flatten(0, 1).flatten(1)).unflatten(-1, (3, 3))
 
 
 def _quaternion(rotation: torch.Tensor) -> torch.Tensor:
     """(n, 4) unit quaternions (w, x, y, z) of rotations, (n, 3, 3): of q qᵀ, the eigenvector of the eigenvalue 1."""
-    pairs = rotation.flatten(1) @ _PRODUCTS.to(rotation).flatten(0, 1).flatten(1).mT
+    pairs = each_row_times(rotation.flatten(1), _PRODUCTS.to(rotation).flatten(0, 1).flatten(1).mT)
     return torch.linalg.eigh(pairs.unflatten(-1, (4, 4)))[1][:, :, -1]
 
 
@@ -148,6 +151,13 @@ MODEL_TERMS: tuple[Parameter, ...] = (
         full=(0.8, 1.2),
         claims=(Claim(field="geom_friction", rows="feet"),),
         per="foot",
+    ),
+    Parameter(
+        name="surface_friction",
+        unit="1",
+        nominal=1.0,
+        full=(0.6, 1.4),
+        claims=(Claim(field="geom_friction", rows="surfaces"),),
     ),
     Parameter(
         name="payload",

@@ -24,7 +24,7 @@ def reward(world: MachineWorld, space: JointSpace, dt: float) -> torch.Tensor:
 
 def score(world: MachineWorld, space: JointSpace) -> torch.Tensor:
     """1 in the pose, at rest, (n,)."""
-    off = world.deviation.square().sum(-1) + 0.1 * (world.joint_vel * space.time).square().sum(-1)
+    off = world.deviation.square().sum(-1) + 0.1 * world.rate.square().sum(-1)
     return torch.exp(-off / 0.25)
 
 

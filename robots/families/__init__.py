@@ -43,10 +43,9 @@ def vary(spec: RobotSpec, folder: Path | None = None, **parameters: Any) -> Robo
 def robot_name(body: Quadruped | Arm) -> str:
     """The name that `parse` reads: the family and what differs from its defaults."""
     family = next(name for name, kind in FAMILIES.items() if isinstance(body, kind))
-    changed = [field for field in dataclasses.fields(body) if getattr(body, field.name) != field.default]
-    return ":".join(
-        [family] + [",".join(f"{field.name}={getattr(body, field.name)!r}" for field in changed)] * bool(changed)
-    )
+    changed = [field.name for field in dataclasses.fields(body) if getattr(body, field.name) != field.default]
+    parameters = ",".join(f"{name}={getattr(body, name)!r}" for name in changed)
+    return f"{family}:{parameters}" if parameters else family
 
 
 def parse(name: str) -> Quadruped | Arm:

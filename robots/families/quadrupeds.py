@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from robots import assumptions
 from robots.families.bodies import Body, check_ranges
 from robots.flat_mjcf import add
 from robots.servo_rules import KD, KP, TORQUE_LIMIT, VELOCITY_LIMIT
-from robots.spec import ActuatorSpec, EncoderSpec, FootSpec, ImuSpec, JointSpec, RobotSpec
+from robots.spec import ActuatorSpec, FootSpec, JointSpec, RobotSpec
 
 GRAVITY = 9.81
 THIGH, SHANK, HIP, FOOT, MOTOR = 0.06, 0.04, 0.05, 0.047, 0.09
@@ -37,8 +38,8 @@ SOURCES = {
     "gains": "robots.servo_rules: kp [mgL/rad] and kd [mgLT/rad]",
     "actuator_physics": "dimensionless, between go1 and anymal_c: armature 0.0043-0.0155 mL², damping 0.002-0.011 "
     "mgLT, friction loss 0.005-0.006 mgL; torque limit and no-load speed as in robots.servo_rules",
-    "delay": "8 ms, an assumption, as for every legged robot",
-    "sensors": "assumptions, as for go1",
+    "delay": assumptions.DELAY_SOURCE,
+    "sensors": assumptions.SENSORS,
 }
 
 
@@ -79,7 +80,7 @@ class Quadruped:
     """[mgLT/rad]"""
     friction_loss: float = 0.005
     """[mgL]"""
-    delay: float = 0.008
+    delay: float = assumptions.DELAY
     """[s]"""
     control_hz: float = 50.0
     physics_dt: float = 0.004
@@ -140,8 +141,8 @@ def build_quadruped(body: Quadruped, name: str, folder: Path | None = None) -> R
         base_body="trunk",
         joints=tuple(_joint(body, f"{leg}_{part}_joint", part) for leg in LEGS[body.legs] for part in _parts(body)),
         feet=tuple(FootSpec(name=leg, radius=FOOT * body.leg_length) for leg in LEGS[body.legs]),
-        imu=ImuSpec(gyro_noise=0.05, gyro_bias=0.02, gravity_noise=0.02),
-        encoders=EncoderSpec(position_noise=0.01 / math.sqrt(3), position_bias=0.015, velocity_noise=0.3),
+        imu=assumptions.IMU,
+        encoders=assumptions.ENCODERS,
         default_height=size,
         length=size,
         mass=body.mass,

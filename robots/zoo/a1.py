@@ -3,9 +3,10 @@
 SI, on the joint side of the gearbox. `URDF` below is Unitree's a1 description in unitree_mujoco (BSD-3-Clause).
 """
 
-from math import cos, sqrt
+from math import cos
 
-from robots.spec import ActuatorSpec, EncoderSpec, FootSpec, ImuSpec, JointSpec, RobotSpec
+from robots import assumptions
+from robots.spec import ActuatorSpec, FootSpec, JointSpec, RobotSpec
 
 LINK_LENGTH = 0.2  # of thigh and of calf [m]: URDF thigh_length and calf_length
 FOOT_RADIUS = 0.02  # [m]: URDF foot_radius
@@ -23,7 +24,7 @@ DRIVE = ActuatorSpec(
     armature=ROTOR_INERTIA * GEAR_RATIO**2,
     damping=0.01,
     friction_loss=0.2,
-    delay=0.008,
+    delay=assumptions.DELAY,
 )
 
 
@@ -45,8 +46,8 @@ ROBOT = RobotSpec(
     base_body="trunk",
     joints=tuple(joint for leg in LEGS for joint in _leg(leg)),
     feet=tuple(FootSpec(name=leg, radius=FOOT_RADIUS) for leg in LEGS),
-    imu=ImuSpec(gyro_noise=0.05, gyro_bias=0.02, gravity_noise=0.02),
-    encoders=EncoderSpec(position_noise=0.01 / sqrt(3), position_bias=0.015, velocity_noise=0.3),
+    imu=assumptions.IMU,
+    encoders=assumptions.ENCODERS,
     default_height=HIP_HEIGHT,
     length=HIP_HEIGHT,
     mass=4.713 + 4 * (0.696 + 1.013 + 0.226),  # trunk + 4 · (hip + thigh + calf with foot), 12.453 kg
@@ -61,8 +62,7 @@ ROBOT = RobotSpec(
         "actuator_physics": "armature = rotor inertia × gear ratio², the rotor's an assumption; so is the knee of the "
         "torque curve at 0.45 of the no-load speed, where Unitree measured it on the Go2's drive; damping and friction "
         "of the Go1's URDF, the A1's states none",
-        "delay": "8 ms (two physics steps), an assumption until identified",
-        "sensors": "assumptions until identified: about a third of the observation noise that legged_gym trains with "
-        "(uniform ±0.2 rad/s, ±0.05, ±0.01 rad, ±1.5 rad/s); encoder bias ±0.015 rad of mjlab; gyro bias ±0.02 rad/s",
+        "delay": assumptions.DELAY_SOURCE,
+        "sensors": assumptions.SENSORS,
     },
 )

@@ -3,9 +3,10 @@
 SI, on the joint side of the gearbox. `URDF` below is anymal_c_simple_description of ANYbotics (BSD-3-Clause).
 """
 
-from math import atan, cos, sin, sqrt
+from math import atan, cos, sin
 
-from robots.spec import ActuatorSpec, EncoderSpec, FootSpec, ImuSpec, JointSpec, RobotSpec
+from robots import assumptions
+from robots.spec import ActuatorSpec, FootSpec, JointSpec, RobotSpec
 
 THIGH_LENGTH = 0.285  # HFE to KFE, in the plane of the leg [m]: URDF LF_thigh_fixed_LF_KFE
 SHANK = (
@@ -26,10 +27,11 @@ ANYDRIVE = ActuatorSpec(
     kd=7.0,
     torque_limit=80.0,
     velocity_limit=7.5,
+    knee_speed=7.5 * (1.0 - 80.0 / 120.0),  # on the line from 120 N·m at rest to 0 at 7.5 rad/s: 2.5 rad/s
     armature=0.15,
     damping=0.5,
     friction_loss=1.0,
-    delay=0.008,
+    delay=assumptions.DELAY,
 )
 
 
@@ -53,8 +55,8 @@ ROBOT = RobotSpec(
     base_body="base",
     joints=tuple(joint for leg in LEGS for joint in _leg(leg)),
     feet=tuple(FootSpec(name=leg, radius=FOOT_RADIUS) for leg in LEGS),
-    imu=ImuSpec(gyro_noise=0.05, gyro_bias=0.02, gravity_noise=0.02),
-    encoders=EncoderSpec(position_noise=0.01 / sqrt(3), position_bias=0.015, velocity_noise=0.3),
+    imu=assumptions.IMU,
+    encoders=assumptions.ENCODERS,
     default_height=HIP_HEIGHT,
     length=HIP_HEIGHT,
     mass=19.2035 + 4 * (2.781 + 3.071 + 0.58842),  # base + 4 · (hip + thigh + shank), 44.965 kg
@@ -69,9 +71,9 @@ ROBOT = RobotSpec(
         "gains": "a choice: go1's stiffness and damping in units of mgL and mgL·T (0.98 and 0.16); legged_gym's "
         "kp 80, kd 2 is a third of that, and skills from stiffer robots fail on it",
         "actuator_physics": "assumptions until identified: armature 0.15 kg·m² (the estimate others simulate for a "
-        "harmonic drive of this size), viscous 0.5 N·m·s/rad, Coulomb 1 N·m (Menagerie: 1, D gain included, and 0.1)",
-        "delay": "8 ms (two physics steps), an assumption until identified",
-        "sensors": "assumptions until identified: about a third of the observation noise that legged_gym trains with "
-        "(uniform ±0.2 rad/s, ±0.05, ±0.01 rad, ±1.5 rad/s); encoder bias ±0.015 rad of mjlab; gyro bias ±0.02 rad/s",
+        "harmonic drive of this size), viscous 0.5 N·m·s/rad, Coulomb 1 N·m (Menagerie: 1, D gain included, and 0.1). "
+        "Knee of the torque curve: Isaac Lab's ANYdrive 3 (BSD-3-Clause), a motor of 120 N·m at rest",
+        "delay": assumptions.DELAY_SOURCE,
+        "sensors": assumptions.SENSORS,
     },
 )

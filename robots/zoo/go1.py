@@ -3,9 +3,10 @@
 SI, on the joint side of the gearbox. `URDF` below is go1_description of unitreerobotics/unitree_ros (BSD-3-Clause).
 """
 
-from math import cos, sqrt
+from math import cos
 
-from robots.spec import ActuatorSpec, EncoderSpec, FootSpec, ImuSpec, JointSpec, RobotSpec
+from robots import assumptions
+from robots.spec import ActuatorSpec, FootSpec, JointSpec, RobotSpec
 
 LINK_LENGTH = 0.213  # of thigh and of calf [m]: URDF const.xacro, thigh_length and calf_length
 FOOT_RADIUS = 0.02  # [m]: URDF const.xacro, foot_radius
@@ -25,7 +26,7 @@ def _actuator(linkage: float, velocity_limit: float) -> ActuatorSpec:
         armature=ROTOR_INERTIA * (GEAR_RATIO * linkage) ** 2,
         damping=0.01,
         friction_loss=0.2,
-        delay=0.008,
+        delay=assumptions.DELAY,
     )
 
 
@@ -47,8 +48,8 @@ ROBOT = RobotSpec(
     base_body="trunk",
     joints=tuple(joint for leg in LEGS for joint in _leg(leg)),
     feet=tuple(FootSpec(name=leg, radius=FOOT_RADIUS) for leg in LEGS),
-    imu=ImuSpec(gyro_noise=0.05, gyro_bias=0.02, gravity_noise=0.02),
-    encoders=EncoderSpec(position_noise=0.01 / sqrt(3), position_bias=0.015, velocity_noise=0.3),
+    imu=assumptions.IMU,
+    encoders=assumptions.ENCODERS,
     default_height=HIP_HEIGHT,
     length=HIP_HEIGHT,
     mass=5.204 + 4 * (0.68 + 1.009 + 0.195862),  # trunk + 4 · (hip + thigh + calf), 12.743 kg
@@ -60,9 +61,10 @@ ROBOT = RobotSpec(
         "default_pose": "Unitree's and the MuJoCo Menagerie's standing pose: hip 0, thigh 0.9, calf -1.8",
         "gains": "kp 35, kd 1: chosen for 50 Hz position targets; MuJoCo Playground's Go1 walks with the same kp",
         "actuator_physics": "armature = URDF rotor inertia × gear ratio²; damping and friction of the URDF's joint "
-        "dynamics; the linkage that raises the calf's torque by 1.5 lowers its speed by the same",
-        "delay": "8 ms (two physics steps), an assumption until identified",
-        "sensors": "assumptions until identified: about a third of the observation noise that legged_gym trains with "
-        "(uniform ±0.2 rad/s, ±0.05, ±0.01 rad, ±1.5 rad/s); encoder bias ±0.015 rad of mjlab; gyro bias ±0.02 rad/s",
+        "dynamics; the linkage that raises the calf's torque by 1.5 lowers its speed by the same. That torque falls in "
+        "a line from rest on is an assumption, Isaac Lab's too: no knee is published for this drive, and the Go2's, of "
+        "the same torque and speed, holds its torque up to 13.5 rad/s",
+        "delay": assumptions.DELAY_SOURCE,
+        "sensors": assumptions.SENSORS,
     },
 )

@@ -3,9 +3,10 @@
 SI, on the joint side of the gearbox. `URDF` below is go2_description of unitreerobotics/unitree_ros (BSD-3-Clause).
 """
 
-from math import cos, sin, sqrt
+from math import cos, sin
 
-from robots.spec import ActuatorSpec, EncoderSpec, FootSpec, ImuSpec, JointSpec, RobotSpec
+from robots import assumptions
+from robots.spec import ActuatorSpec, FootSpec, JointSpec, RobotSpec
 
 LINK_LENGTH = 0.213  # of thigh and of calf [m]: URDF thigh_length and calf_length
 FOOT_RADIUS, FOOT_OFFSET = 0.022, 0.002  # sphere and how far it sits behind the calf's axis [m]: Menagerie unitree_go2
@@ -27,7 +28,7 @@ def _actuator(linkage: float, velocity_limit: float) -> ActuatorSpec:
         armature=ROTOR_INERTIA * (GEAR_RATIO * linkage) ** 2,
         damping=0.01,
         friction_loss=0.2,
-        delay=0.008,
+        delay=assumptions.DELAY,
     )
 
 
@@ -50,8 +51,8 @@ ROBOT = RobotSpec(
     base_body="base",
     joints=tuple(joint for leg in LEGS for joint in _leg(leg)),
     feet=tuple(FootSpec(name=leg, radius=FOOT_RADIUS) for leg in LEGS),
-    imu=ImuSpec(gyro_noise=0.05, gyro_bias=0.02, gravity_noise=0.02),
-    encoders=EncoderSpec(position_noise=0.01 / sqrt(3), position_bias=0.015, velocity_noise=0.3),
+    imu=assumptions.IMU,
+    encoders=assumptions.ENCODERS,
     default_height=HIP_HEIGHT,
     length=HIP_HEIGHT,
     mass=6.921 + 4 * (0.678 + 1.152 + 0.241352),  # base + 4 · (hip + thigh + calf), 15.206 kg
@@ -64,10 +65,10 @@ ROBOT = RobotSpec(
         "gains": "a choice between those others walk with: go1's stiffness and damping in units of mgL and mgL·T (0.98 "
         "and 0.16). Unitree's unitree_rl_lab trains with kp 25, kd 0.5, MuJoCo Playground with kp 50",
         "actuator_physics": "armature = rotor inertia × gear ratio² of the Go1's drive, which has the same torque and "
-        "speed limits; knee of the torque curve: Unitree's motor test in unitree_rl_lab; damping and friction of the "
-        "URDF's joint dynamics; the linkage that raises the calf's torque by 1.917 lowers its speeds by the same",
-        "delay": "8 ms (two physics steps), an assumption until identified",
-        "sensors": "assumptions until identified: about a third of the observation noise that legged_gym trains with "
-        "(uniform ±0.2 rad/s, ±0.05, ±0.01 rad, ±1.5 rad/s); encoder bias ±0.015 rad of mjlab; gyro bias ±0.02 rad/s",
+        "speed limits; knee of the torque curve: Unitree's motor test in unitree_rl_lab (which reached 20.2 N·m of the "
+        "URDF's 23.7); damping and friction of the URDF's joint dynamics; the linkage that raises the calf's torque by "
+        "1.917 lowers its speeds by the same",
+        "delay": assumptions.DELAY_SOURCE,
+        "sensors": assumptions.SENSORS,
     },
 )

@@ -4,9 +4,10 @@ SI, on the joint side of the gearbox. `URDF` below is T1_serial.urdf of Booster 
 `Menagerie` the MuJoCo Menagerie's booster_t1 (Apache-2.0), which was made from it.
 """
 
-from math import cos, sin, sqrt
+from math import cos, sin
 
-from robots.spec import ActuatorSpec, EncoderSpec, FootSpec, ImuSpec, JointSpec, RobotSpec
+from robots import assumptions
+from robots.spec import ActuatorSpec, FootSpec, JointSpec, RobotSpec
 
 HIP_PITCH, KNEE = -0.2, 0.4  # nominal pose [rad]; the ankle keeps the sole level
 THIGH, SHANK = 0.235854, 0.28  # hip pitch to knee to ankle pitch axis, straight down at zero angles [m]: URDF
@@ -53,7 +54,7 @@ def _motor(
         armature=motors * rotor_inertia * gear_ratio**2,
         damping=0.1 * friction_loss,
         friction_loss=friction_loss,
-        delay=0.008,
+        delay=assumptions.DELAY,
     )
 
 
@@ -110,8 +111,8 @@ ROBOT = RobotSpec(
     base_body="Trunk",
     joints=HEAD + _arm("Left") + _arm("Right") + WAIST + _leg("Left") + _leg("Right"),
     feet=(FootSpec(name="left_foot", radius=SOLE), FootSpec(name="right_foot", radius=SOLE)),
-    imu=ImuSpec(gyro_noise=0.05, gyro_bias=0.02, gravity_noise=0.02),
-    encoders=EncoderSpec(position_noise=0.01 / sqrt(3), position_bias=0.015, velocity_noise=0.3),
+    imu=assumptions.IMU,
+    encoders=assumptions.ENCODERS,
     default_height=HIP_HEIGHT + TRUNK_TO_HIP,
     length=HIP_HEIGHT,
     mass=11.7 + 0.44391 + 0.631019 + 2.581 + 2 * ARM_MASS + LEFT_LEG_MASS + RIGHT_LEG_MASS,  # 31.614 kg
@@ -126,8 +127,7 @@ ROBOT = RobotSpec(
         "actuator_physics": "rotor inertias, gear ratios and peak torques: mjlab's booster_t1 (Apache-2.0); torque "
         "falls in a line from the peak at rest to 0 at the velocity limit. Coulomb friction is an assumption: 1 N·m, "
         "the middle of the 0..2 N·m that booster_gym randomizes, less in arms and neck; viscous a tenth of it",
-        "delay": "8 ms (two physics steps), an assumption until identified",
-        "sensors": "assumptions until identified: about a third of the observation noise that legged_gym trains with "
-        "(uniform ±0.2 rad/s, ±0.05, ±0.01 rad, ±1.5 rad/s); encoder bias ±0.015 rad of mjlab; gyro bias ±0.02 rad/s",
+        "delay": assumptions.DELAY_SOURCE,
+        "sensors": assumptions.SENSORS,
     },
 )

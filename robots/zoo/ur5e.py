@@ -10,7 +10,6 @@ from robots.spec import ActuatorSpec, EncoderSpec, JointSpec, RobotSpec
 
 UPPER_ARM, FOREARM = 0.425, 0.3922  # [m]: DH, -a2 and -a3
 WRIST_1, WRIST_2, FLANGE = 0.1333, 0.0997, 0.0996  # [m]: DH, d4, d5 and d6
-BASE_MASS = 20.6 - (3.761 + 8.058 + 2.846 + 1.37 + 1.3 + 0.365)  # [kg]: data sheet's arm less DH's links, 2.9 kg
 
 LARGE = ActuatorSpec(
     kp=2000.0,

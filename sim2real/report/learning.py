@@ -20,6 +20,7 @@ def training(result: Result, story: Story) -> Html:
         ("Environment steps", formats.count(result.number("env_steps"))),
         ("Time", formats.duration(result.number("seconds") or result.seconds)),
         ("Steps per second, learning included", formats.count(result.number("env_steps_per_s"))),
+        ("Times a world diverged and began anew", formats.count(result.number("diverged"))),
     ]
     parts = [tag("h2", f"{who}: {robot}"), tag("p", f"PPO, randomized physics. {sees}"), _curve(result, story)]
     return tag("section", *parts, facts([*score_rows(result), *rows]))

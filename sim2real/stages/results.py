@@ -55,6 +55,7 @@ def finish(training: Training, stage: Stage, robot: str, spec: RobotSpec, task: 
         "env_steps": training.ppo.num_timesteps,
         "seconds": training.seconds,
         "env_steps_per_s": training.env_steps_per_s,
+        "diverged": int(env.diverged.sum()),
         "bundle": deployable(skill, stage, spec, task, evaluation),
         "curve": [asdict(point) for point in training.curve],
     } | scores(evaluation, spec, task, stage.cpus)

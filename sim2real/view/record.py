@@ -5,16 +5,14 @@ from numpy.typing import NDArray
 
 from sim2real.report.captions import Caption
 from sim2real.report.footage import Footage
-from sim2real.report.walk import FALL_SECONDS, PROGRAMME, SMOOTHING_SECONDS, Act, asked_and_done, trailing_mean
+from sim2real.report.walk import FALL_SECONDS, PROGRAMME, SMOOTHING_SECONDS, UNITS, Act, asked_and_done, trailing_mean
 from sim2real.view.acting import VELOCITY, ActingRobots
 from sim2real.view.simulation import initial
-
-UNITS = tuple(label.split("[")[1].rstrip("]") for label in VELOCITY)
 
 
 def natural_seconds(robots: ActingRobots) -> float:
     """Length of the programme, or of an episode [s]."""
-    return sum(act.seconds for act in PROGRAMME) if robots.knobs else robots.worlds.task.episode_seconds
+    return sum(act.seconds for act in PROGRAMME) if robots.knobs else robots.worlds.episode_steps * robots.dt
 
 
 def record(robots: ActingRobots, seconds: float) -> Footage:

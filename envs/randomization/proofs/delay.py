@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 
 from envs.randomization.proofs.finding import Problem
-from envs.vector_env import VectorEnv
+from envs.randomization.proofs.provable import Provable
 
 NUDGE = 0.5
 """Change of a command to either side, so that no limit hides it: [rad], or a share of the torque limit."""
 
 
-def prove_delays(worlds: VectorEnv) -> tuple[tuple[Problem, ...], str]:
+def prove_delays(worlds: Provable) -> tuple[tuple[Problem, ...], str]:
     """Problems with the delays that a restart has drawn, and the measured lags in words."""
     dt, randomizer = worlds.spec.physics_dt, worlds.randomizer
     worlds._restart(torch.arange(worlds.num_envs, device=worlds.device))
@@ -30,7 +30,7 @@ def prove_delays(worlds: VectorEnv) -> tuple[tuple[Problem, ...], str]:
     return problems, f"measured lag {found.min()}..{found.max()} physics steps"
 
 
-def measured_lags(worlds: VectorEnv, steps: int) -> NDArray[np.int64]:
+def measured_lags(worlds: Provable, steps: int) -> NDArray[np.int64]:
     """(num_worlds, num_joints) physics steps from a command to its torque; `steps` where it never came."""
     physics = worlds.physics
     everyone, rows = torch.arange(physics.num_worlds, device=physics.device), physics.save()
@@ -50,13 +50,13 @@ def measured_lags(worlds: VectorEnv, steps: int) -> NDArray[np.int64]:
     return torch.stack(lags, -1).cpu().numpy()
 
 
-def _step(worlds: VectorEnv) -> torch.Tensor:
+def _step(worlds: Provable) -> torch.Tensor:
     worlds.physics.step(1)
     return worlds.physics.output("actuator_force").clone()
 
 
 def _problem(
-    worlds: VectorEnv,
+    worlds: Provable,
     delays: NDArray[np.float64],
     expected: NDArray[np.int64],
     found: NDArray[np.int64],

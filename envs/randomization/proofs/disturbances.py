@@ -10,19 +10,19 @@ from envs.randomization.disturbances import DISTURBANCE_TERMS, Disturbances, Dis
 from envs.randomization.proofs.differences import differences
 from envs.randomization.proofs.finding import Finding, Problem, short
 from envs.randomization.proofs.model import LEAST_EFFECT, start_rows, violent_controls
+from envs.randomization.proofs.provable import Provable
 from envs.randomization.ranges import PRESETS, Randomization
-from envs.vector_env import VectorEnv
 
 STEPS = 10
 OFF = replace(PRESETS["none"], noise=0.0)
 
 
-def prove_disturbances(worlds: VectorEnv, asked: Randomization) -> list[Finding]:
+def prove_disturbances(worlds: Provable, asked: Randomization) -> list[Finding]:
     """The proofs of all disturbances, in nominal worlds."""
     return [_prove(term, worlds, asked) for term in DISTURBANCE_TERMS]
 
 
-def _prove(term: DisturbanceTerm, worlds: VectorEnv, asked: Randomization) -> Finding:
+def _prove(term: DisturbanceTerm, worlds: Provable, asked: Randomization) -> Finding:
     value = getattr(asked, term.name)
     disturbances = _alone(term, worlds, value)
 
@@ -49,13 +49,13 @@ def _prove(term: DisturbanceTerm, worlds: VectorEnv, asked: Randomization) -> Fi
     return finding("proved", found, f"{effect:.2g} rad or m after {STEPS * worlds.dt:.2g} s", tuple(problems))
 
 
-def _alone(term: DisturbanceTerm, worlds: VectorEnv, value: float) -> Disturbances:
+def _alone(term: DisturbanceTerm, worlds: Provable, value: float) -> Disturbances:
     """Disturbances with one term alone, which happens in every step."""
     alone = replace(OFF, push_seconds=1e-6, force_seconds=1e-6, **{term.name: value})  # type: ignore[arg-type]
-    return Disturbances(alone, worlds.physics, worlds.spec, worlds.space, worlds.dt)
+    return Disturbances(alone, worlds.randomizer, worlds.space, worlds.dt)
 
 
-def _start(worlds: VectorEnv) -> None:
+def _start(worlds: Provable) -> None:
     """The same state and the nominal model in every world."""
     physics, nominal = worlds.physics, worlds.randomizer.nominal.repeat(worlds.num_envs, 1)
     worlds.randomizer.apply(torch.arange(worlds.num_envs, device=worlds.device), nominal)
@@ -64,7 +64,7 @@ def _start(worlds: VectorEnv) -> None:
 
 
 def _changes(
-    term: DisturbanceTerm, worlds: VectorEnv, disturbances: Disturbances, largest: float
+    term: DisturbanceTerm, worlds: Provable, disturbances: Disturbances, largest: float
 ) -> tuple[list[Problem], str]:
     """Let it happen once: what has changed in states and models, against what is claimed."""
     physics, generator = worlds.physics, torch.Generator(worlds.device).manual_seed(2)
@@ -112,7 +112,7 @@ def _changes(
     return problems, f"{term.acts_on} changes by {size}"
 
 
-def _places(term: DisturbanceTerm, worlds: VectorEnv, disturbances: Disturbances) -> set[int]:
+def _places(term: DisturbanceTerm, worlds: Provable, disturbances: Disturbances) -> set[int]:
     """Entries that a disturbance may change."""
     model, spec = worlds.physics.model, worlds.spec
     if term.acts_on == "qvel":
@@ -128,7 +128,7 @@ def _places(term: DisturbanceTerm, worlds: VectorEnv, disturbances: Disturbances
     return set(range(model.nu))
 
 
-def _effect(worlds: VectorEnv, disturbances: Disturbances) -> float:
+def _effect(worlds: Provable, disturbances: Disturbances) -> float:
     """Largest difference in position between a disturbed and an undisturbed run."""
     physics, ends = worlds.physics, []
     for disturbed in (False, True):

@@ -80,6 +80,7 @@ def rows_of(model: mujoco.MjModel, spec: RobotSpec, claim: Claim) -> list[int]:
         "trunk": [base.id] if free else moving,
         "carrier": [base.id if free else last if tool is None else tool],
         "feet": [model.geom(foot.name).id for foot in spec.feet],
+        "surfaces": [geom for geom in range(model.ngeom) if spec.kind == "machine" and _rubs(model, geom)],
         "dofs": [model.joint(name).dofadr[0] for name in spec.measured_joints],
         "actuators": [model.actuator(joint.name).id for joint in spec.joints],
         "servos": [model.actuator(name).id for name in servos],
@@ -95,6 +96,17 @@ def _leans(model: mujoco.MjModel, axis: int) -> bool:
     data.qpos[:] += 0.1
     mujoco.mj_forward(leaning, data)
     return bool(np.abs(data.qfrc_bias).max(initial=0.0) > 1e-6)
+
+
+def _rubs(model: mujoco.MjModel, geom: int) -> bool:
+    """Whether a geom may touch one on another body, and not only without friction."""
+    for other in range(model.ngeom):
+        meet = model.geom_contype[geom] & model.geom_conaffinity[other]
+        meet |= model.geom_contype[other] & model.geom_conaffinity[geom]
+        welds = {int(model.body_weldid[model.geom_bodyid[each]]) for each in (geom, other)}
+        if meet and len(welds) == 2 and max(model.geom_condim[geom], model.geom_condim[other]) > 1:
+            return True
+    return False
 
 
 def _moves(model: mujoco.MjModel, body: int) -> bool:

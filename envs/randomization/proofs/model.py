@@ -14,8 +14,9 @@ from envs.randomization.parameter import Parameter
 from envs.randomization.proofs.differences import differences, explain
 from envs.randomization.proofs.expected import Sample, expected_model, rows_of, table_of
 from envs.randomization.proofs.finding import Finding, Problem, short
+from envs.randomization.proofs.provable import Provable
 from envs.randomization.ranges import Randomization
-from envs.vector_env import VectorEnv, model_of
+from envs.vector_env import model_of
 from robots.model import default_data
 
 CHANGED = (1, 2, 3)
@@ -28,7 +29,7 @@ LEAST_EFFECT = 1e-7
 """Least difference in a joint or base position that counts as an effect [rad, m]."""
 
 
-def prove_parameter(worlds: VectorEnv, parameter: Parameter, asked: Randomization) -> Finding:
+def prove_parameter(worlds: Provable, parameter: Parameter, asked: Randomization) -> Finding:
     """The proof of one parameter, alone."""
     claims = ", ".join(f"{claim.field} {SIGNS[claim.operation]}" for claim in parameter.claims)
     claims = f"{claims} ({parameter.claims[0].rows})" if claims else "all fields in which bodies differ"
@@ -66,7 +67,7 @@ def prove_parameter(worlds: VectorEnv, parameter: Parameter, asked: Randomizatio
     )
 
 
-def lacking(worlds: VectorEnv, parameter: Parameter) -> str:
+def lacking(worlds: Provable, parameter: Parameter) -> str:
     """Why this robot has nothing that the parameter could act on, looked up by name; empty if it has."""
     if not parameter.claims:
         return lacks_family(worlds.spec, worlds.physics.model)
@@ -79,7 +80,7 @@ def lacking(worlds: VectorEnv, parameter: Parameter) -> str:
     return ""
 
 
-def spread(worlds: VectorEnv, parameter: Parameter, value: tuple[float, float]) -> torch.Tensor:
+def spread(worlds: Provable, parameter: Parameter, value: tuple[float, float]) -> torch.Tensor:
     """(1 + len(CHANGED), num_columns): nominal values, then only this parameter changed, every row differently."""
     randomizer = worlds.randomizer
     part = randomizer.columns[parameter.name]
@@ -92,7 +93,7 @@ def spread(worlds: VectorEnv, parameter: Parameter, value: tuple[float, float]) 
     return samples
 
 
-def shared(worlds: VectorEnv, parameter: Parameter) -> tuple[Problem, ...]:
+def shared(worlds: Provable, parameter: Parameter) -> tuple[Problem, ...]:
     """A problem if rows that should have values of their own share one."""
     rows = rows_of(worlds.physics.model, worlds.spec, parameter.claims[0]) if parameter.claims else []
     own = parameter.per == "foot" or parameter.name in worlds.randomization.separate
@@ -111,12 +112,12 @@ def shared(worlds: VectorEnv, parameter: Parameter) -> tuple[Problem, ...]:
     )
 
 
-def by_name(worlds: VectorEnv, row: torch.Tensor) -> Sample:
+def by_name(worlds: Provable, row: torch.Tensor) -> Sample:
     """A sample, (num_columns,), by parameter."""
     return {name: row[part].double().cpu().numpy() for name, part in worlds.randomizer.columns.items()}
 
 
-def compare(worlds: VectorEnv, parameter: Parameter, samples: torch.Tensor) -> tuple[Problem, ...]:
+def compare(worlds: Provable, parameter: Parameter, samples: torch.Tensor) -> tuple[Problem, ...]:
     """Apply `samples` once and twice more; everything that is not as expected."""
     everyone, nominal = torch.arange(len(samples), device=worlds.device), worlds.physics.model
     worlds.randomizer.apply(everyone, samples)
@@ -131,7 +132,7 @@ def compare(worlds: VectorEnv, parameter: Parameter, samples: torch.Tensor) -> t
     return tuple(problems) or tuple(undeclared(parameter, models[0], models[1:]))
 
 
-def found_and_expected(worlds: VectorEnv, world: int, row: torch.Tensor) -> tuple[mujoco.MjModel, mujoco.MjModel]:
+def found_and_expected(worlds: Provable, world: int, row: torch.Tensor) -> tuple[mujoco.MjModel, mujoco.MjModel]:
     """The model that a world runs with, and the one it should run with."""
     found = worlds.physics.batch.get_model(world)  # type: ignore[attr-defined]
     sample = by_name(worlds, row)
@@ -166,7 +167,7 @@ def undeclared(parameter: Parameter, nominal: mujoco.MjModel, found: list[mujoco
     )
 
 
-def rollout_effect(worlds: VectorEnv) -> float:
+def rollout_effect(worlds: Provable) -> float:
     """Largest difference in position between world 0 and the others after the same violent controls."""
     physics, effects = worlds.physics, []
     for row in start_rows(worlds):
@@ -178,7 +179,7 @@ def rollout_effect(worlds: VectorEnv) -> float:
     return max(effects)
 
 
-def start_rows(worlds: VectorEnv) -> torch.Tensor:
+def start_rows(worlds: Provable) -> torch.Tensor:
     """(2, num_state): a state in which episodes begin, and the nominal pose, in which feet touch the ground."""
     model = worlds.physics.model
     row = np.empty(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION))
@@ -186,7 +187,7 @@ def start_rows(worlds: VectorEnv) -> torch.Tensor:
     return torch.stack([worlds.start_rows[0], torch.from_numpy(row).to(worlds.start_rows)])
 
 
-def violent_controls(worlds: VectorEnv, steps: int) -> torch.Tensor:
+def violent_controls(worlds: Provable, steps: int) -> torch.Tensor:
     """(steps, num_joints) controls that reach limits of torque and speed."""
     generator = torch.Generator().manual_seed(0)
     draws = torch.randn(steps, worlds.spec.num_joints, generator=generator)

@@ -10,13 +10,13 @@ import torch
 from envs.randomization.proofs.differences import Difference, differences
 from envs.randomization.proofs.finding import Finding, Problem, short
 from envs.randomization.proofs.model import by_name, found_and_expected
+from envs.randomization.proofs.provable import Provable
 from envs.randomization.terms import MODEL_TERMS
-from envs.vector_env import VectorEnv
 
 TIMES = 3
 
 
-def prove_restarts(worlds: VectorEnv) -> Finding:
+def prove_restarts(worlds: Provable) -> Finding:
     """The proof of all parameters together."""
     randomizer, everyone = worlds.randomizer, torch.arange(worlds.num_envs, device=worlds.device)
     problems: list[Problem] = []
@@ -40,7 +40,7 @@ def prove_restarts(worlds: VectorEnv) -> Finding:
     )
 
 
-def _wrong(worlds: VectorEnv, when: str) -> list[Problem]:
+def _wrong(worlds: Provable, when: str) -> list[Problem]:
     """The first field that is not as the values of its world say."""
     for world in range(worlds.num_envs):
         for difference in differences(*found_and_expected(worlds, world, worlds.randomizer.values[world])):
@@ -48,7 +48,7 @@ def _wrong(worlds: VectorEnv, when: str) -> list[Problem]:
     return []
 
 
-def _problem(worlds: VectorEnv, world: int, difference: Difference, when: str) -> Problem:
+def _problem(worlds: Provable, world: int, difference: Difference, when: str) -> Problem:
     owners = [item.name for item in MODEL_TERMS if difference.field in item.fields + item.constants]
     present = [name for name in owners if name in worlds.randomizer.columns]
     drawn = {name: value for name, value in by_name(worlds, worlds.randomizer.values[world]).items() if name in present}
@@ -74,7 +74,7 @@ def _leak(before: torch.Tensor, after: torch.Tensor) -> Problem:
     )
 
 
-def _undrawn(worlds: VectorEnv) -> list[Problem]:
+def _undrawn(worlds: Provable) -> list[Problem]:
     """Parameters with a range that are the same in all worlds, or outside it."""
     randomizer, problems = worlds.randomizer, []
     for name, part in randomizer.columns.items():

@@ -67,7 +67,7 @@ def _prove(term: SensorTerm, spec: RobotSpec, dt: float, channels: tuple[str, ..
         )
 
     if not claimed:
-        return finding("absent", f"the robot measures {', '.join(channels)}")
+        return finding("absent", f"the robot measures {', '.join(channels)}" if channels else "no sensor is observed")
     if value == OFF.get(term.name, 0.0):
         return finding("off", f"fixed at {value}")
     alone = replace(PERFECT, **{term.name: value})
