@@ -41,7 +41,8 @@ class Scripted:
         fell = torch.tensor([False, self.tick == 3])
         unknown = dict.fromkeys((field.name for field in fields(LeggedWorld)), torch.zeros(2))
         seen = {"torque": torch.full((2, 1), 3.0), "joint_vel": torch.full((2, 1), -2.0)}
-        world = LeggedWorld(**unknown | seen | {"velocity": torch.tensor([[0.5, 0.0, 0.0]] * 2)})
+        seen |= {"orientation": torch.tensor([[1.0, 0.0, 0.0, 0.0]] * 2)}
+        world = LeggedWorld(**unknown | seen | {"world_velocity": torch.tensor([[0.5, 0.0, 0.0]] * 2)})
         return SimpleNamespace(observation=self.observation(), terminated=fell, world=world)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -25,8 +26,10 @@ CONTACT_CLEARANCE = 0.008
 class LeggedWorld(World):
     """Ground truth of a walker."""
 
-    velocity: torch.Tensor
-    """(n, 3) of the base, in its yaw frame (z up) [m/s]."""
+    orientation: torch.Tensor
+    """(n, 4) base to world, (w, x, y, z)."""
+    world_velocity: torch.Tensor
+    """(n, 3) of the base, in the world [m/s]."""
     base_velocity: torch.Tensor
     """(n, 3) of the base, in its own frame [m/s]."""
     gyro: torch.Tensor
@@ -37,6 +40,11 @@ class LeggedWorld(World):
     """(n,) of the base above the ground [m]."""
     foot_heights: torch.Tensor
     """(n, num_feet) clearance of the soles [m]."""
+
+    @cached_property
+    def velocity(self) -> torch.Tensor:
+        """(n, 3) of the base, in its yaw frame (z up) [m/s]; worked out when asked for: no observation holds it."""
+        return to_yaw_frame(self.orientation, self.world_velocity)
 
 
 @dataclass
@@ -141,13 +149,14 @@ class Legged:
     def world(self, previous_action: torch.Tensor) -> LeggedWorld:
         physics = self.setting.physics
         qpos, qvel = physics.qpos, snapshot(physics.qvel)
-        orientation, velocity = qpos[:, 3:7].float(), qvel[:, 0:3]
+        orientation, velocity = snapshot(qpos[:, 3:7]), qvel[:, 0:3]
         height, foot_heights = snapshot(qpos[:, 2]), self._geom_xpos[:, self._feet, 2].float() - self._foot_radius
         if self.terrain:
             height = height - self.terrain.height(qpos[:, 0:2]).float()
             foot_heights = foot_heights - self.terrain.height(self._geom_xpos[:, self._feet, 0:2]).float()
         return LeggedWorld(
-            velocity=to_yaw_frame(orientation, velocity),
+            orientation=orientation,
+            world_velocity=velocity,
             base_velocity=to_base_frame(orientation, velocity),
             gyro=qvel[:, 3:6],
             gravity=self._gravity(orientation),

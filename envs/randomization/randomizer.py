@@ -166,10 +166,9 @@ class Randomizer:
     def resample(self, worlds: torch.Tensor, generator: torch.Generator) -> None:
         """Draw what varies anew for `worlds`, (n,), and write it."""
         if len(self._varying):
-            low, high = self._low[self._varying], self._high[self._varying]
-            shape, device = (len(worlds), len(self._varying)), self.physics.device
-            drawn = torch.rand(shape, generator=generator, device=device).double()
-            self.values[worlds[:, None], self._varying] = low + (high - low) * drawn
+            shape = (len(worlds), len(self._low))
+            drawn = torch.rand(shape, generator=generator, device=self.physics.device).double()
+            self.values[worlds] = torch.lerp(self._low, self._high, drawn)  # what does not vary stays what it is
             self._write(worlds)
             if self._feeds_constants:
                 self.physics.set_const(worlds)
