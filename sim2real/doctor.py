@@ -119,7 +119,7 @@ def gpu() -> Iterator[Check]:
         yield Check("GPU", "info", f"{gpu_count() or 'none'}: everything runs on the CPU")
         return
     gpus, torch = "; ".join(found.splitlines()), _version("torch") or ""
-    mend = f"{PIP} install --force-reinstall torch --index-url https://pypi.org/simple"
+    mend = f"{PIP} install --isolated --force-reinstall torch"  # from PyPI, whatever index is configured
     what = f"{gpus}, but torch {torch} is for CPUs" if "+cpu" in torch else gpus
     yield judged("GPU", "+cpu" not in torch, what, mend)
 
