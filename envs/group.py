@@ -15,11 +15,12 @@ from envs.physics.interface import Physics
 from envs.physics.make import make_physics
 from envs.physics.slice import PhysicsSlice
 from envs.randomization import Randomization
+from envs.state_dicts import prefixed, without_prefix
 from envs.task import TaskSpec
 from envs.vector_env import VectorEnv, model_of
 from envs.worlds import Step
 from robots.spec import RobotSpec
-from robots.topology import differing_fields, topology
+from robots.topology import differing_fields, field_value, topology
 
 
 class RobotGroup:
@@ -100,17 +101,15 @@ class RobotGroup:
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """All that the next step depends on."""
-        return {
-            f"{index}.{name}": value
-            for index, member in enumerate(self.members)
-            for name, value in member.state_dict().items()
-        }
+        state: dict[str, torch.Tensor] = {}
+        for index, member in enumerate(self.members):
+            state |= prefixed(str(index), member.state_dict())
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
         for index, member in enumerate(self.members):
-            prefix = f"{index}."
-            member.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+            member.load_state_dict(without_prefix(str(index), state))
 
 
 def embody(engine: Physics, models: list[mujoco.MjModel], num_envs: int) -> None:
@@ -118,7 +117,5 @@ def embody(engine: Physics, models: list[mujoco.MjModel], num_envs: int) -> None
     for name in differing_fields(models):
         field = engine.model_field(name)
         for place, model in enumerate(models):
-            value = getattr(model.opt, name[4:]) if name.startswith("opt.") else getattr(model, name)
-            field[place * num_envs : (place + 1) * num_envs] = torch.as_tensor(
-                value, dtype=field.dtype, device=field.device
-            )
+            own = field[place * num_envs : (place + 1) * num_envs]
+            own[:] = torch.as_tensor(field_value(model, name), dtype=field.dtype, device=field.device)

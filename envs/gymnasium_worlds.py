@@ -17,8 +17,9 @@ from envs.gymnasium_native.ids import find
 from envs.gymnasium_native.robot import describe, id_of
 from envs.observations import Term, hidden_term
 from envs.randomization import Disturbances, Randomization, Randomizer, hidden_width, preset
+from envs.state_dicts import prefixed, without_prefix
 from envs.task import TaskSpec, World
-from envs.worlds import Step
+from envs.worlds import Step, Worlds
 from robots.joint_space import joint_space
 from robots.model import measured_dof_indices, measured_qpos_indices
 from robots.spec import RobotSpec
@@ -37,7 +38,7 @@ class GymnasiumWorld(World):
     """(n,) reward over what a tick of an episode at the id's `reward_threshold` earns; the bare reward without one."""
 
 
-class GymnasiumWorlds:
+class GymnasiumWorlds(Worlds):
     """`num_envs` worlds of the id behind `spec`; see `envs.worlds.Worlds`.
 
     Args:
@@ -99,18 +100,6 @@ class GymnasiumWorlds:
         self._torque_limit = torch.tensor([joint.actuator.torque_limit for joint in self.spec.joints])
         self._qpos_index = torch.from_numpy(measured_qpos_indices(self.physics.model, self.spec))
         self._dof_index = torch.from_numpy(measured_dof_indices(self.physics.model, self.spec))
-
-    @property
-    def terms(self) -> tuple[Term, ...]:
-        return self.actor_terms + self.privileged_terms
-
-    @property
-    def actor_width(self) -> int:
-        return sum(term.width for term in self.actor_terms)
-
-    @property
-    def width(self) -> int:
-        return sum(term.width for term in self.terms)
 
     def reset(self) -> torch.Tensor:
         """Start every world anew with fresh parameters; returns observations, (num_envs, width)."""
@@ -175,15 +164,13 @@ class GymnasiumWorlds:
         state = {"action": self._action.clone(), "last": self._last.clone(), "generator": self.generator.get_state()}
         state["diverged"] = self.diverged.clone()
         for part, holder in self._parts().items():
-            state |= {f"{part}.{name}": value.clone() for name, value in holder.state_dict().items()}
+            state |= prefixed(part, {name: value.clone() for name, value in holder.state_dict().items()})
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
         for part in ("randomizer", "disturbances", "engine"):  # the engine's derived fields follow from the parameters
-            prefix = f"{part}."
-            own = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-            self._parts()[part].load_state_dict(own)
+            self._parts()[part].load_state_dict(without_prefix(part, state))
         self._action, self._last = state["action"].clone(), state["last"].clone()
         self.diverged = state["diverged"].clone()
         self.generator.set_state(state["generator"])

@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 import torch
 
+from envs.draws import rand, uniform
 from envs.physics.interface import Physics
 from robots.model import joint_qpos_indices, measured_qpos_indices
 from robots.spec import RobotSpec
@@ -27,9 +28,8 @@ DROP_TIME = 8.8
 
 def settled(physics: Physics, spec: RobotSpec, generator: torch.Generator) -> torch.Tensor:
     """Robots that fell a little onto their feet under their own servos, (n, num_state)."""
-    physics.qpos[:, _indices(joint_qpos_indices(physics.model, spec), physics)] += _spread(
-        physics, spec.num_joints, generator
-    )
+    indices = _indices(joint_qpos_indices(physics.model, spec), physics)
+    physics.qpos[:, indices] += uniform(generator, physics.num_worlds, len(indices)) * JOINT_SPREAD
     if spec.feet:
         physics.qpos[:, 2] += 0.02 * spec.length
     return _after(SETTLE_TIME, physics, spec)
@@ -40,14 +40,14 @@ def nearby(physics: Physics, spec: RobotSpec, generator: torch.Generator) -> tor
     indices = _indices(measured_qpos_indices(physics.model, spec), physics)
     slides = [physics.model.joint(name).type[0] == mujoco.mjtJoint.mjJNT_SLIDE for name in spec.measured_joints]
     unit = torch.tensor([spec.length if slide else 1.0 for slide in slides], device=physics.device)
-    physics.qpos[:, indices] += _spread(physics, len(indices), generator) * unit
+    physics.qpos[:, indices] += uniform(generator, physics.num_worlds, len(indices)) * JOINT_SPREAD * unit
     return physics.save()
 
 
 def lying(physics: Physics, spec: RobotSpec, generator: torch.Generator) -> torch.Tensor:
     """Robots that fell to the ground from any attitude with their joints anywhere, (n, num_state)."""
     low, high = torch.tensor([joint.position_limits for joint in spec.joints], device=physics.device).double().T
-    share = torch.rand(physics.num_worlds, spec.num_joints, generator=generator, device=physics.device)
+    share = rand(generator, physics.num_worlds, spec.num_joints)
     nominal = torch.tensor(spec.default_positions, device=physics.device).double()
     low, high = torch.maximum(low, nominal - 1.5), torch.minimum(high, nominal + 1.5)
     targets = low + (high - low) * (0.1 + 0.8 * share)
@@ -69,11 +69,6 @@ def _after(time: float, physics: Physics, spec: RobotSpec) -> torch.Tensor:
             f"masses, or shorten physics_dt = {spec.physics_dt} s"
         )
     return physics.save((~diverged).nonzero()[:, 0])
-
-
-def _spread(physics: Physics, count: int, generator: torch.Generator) -> torch.Tensor:
-    share = torch.rand(physics.num_worlds, count, generator=generator, device=physics.device)
-    return (2.0 * share - 1.0) * JOINT_SPREAD
 
 
 def _indices(indices: np.ndarray, physics: Physics) -> torch.Tensor:

@@ -20,16 +20,15 @@ from envs.physics.interface import Physics
 from envs.physics.make import make_physics
 from envs.randomization import Disturbances, Randomization, Randomizer, Sensing, delay_samples, hidden_width
 from envs.start_states import POOL
+from envs.state_dicts import prefixed, without_prefix
 from envs.task import TaskSpec, World
-from envs.worlds import Step
+from envs.worlds import Step, Worlds
 from robots.joint_space import joint_space
 from robots.model import build_model
 from robots.spec import RobotSpec
 
-__all__ = ["Step", "VectorEnv"]
 
-
-class VectorEnv:
+class VectorEnv(Worlds):
     """`num_envs` worlds of `task` on `spec`; see `envs.worlds.Worlds`.
 
     Args:
@@ -100,18 +99,6 @@ class VectorEnv:
     def episode(self) -> Any:
         """The embodiment's `Episode`: steps, command, action and what else changes every step."""
         return self.body.episode
-
-    @property
-    def terms(self) -> tuple[Term, ...]:
-        return self.actor_terms + self.privileged_terms
-
-    @property
-    def actor_width(self) -> int:
-        return sum(term.width for term in self.actor_terms)
-
-    @property
-    def width(self) -> int:
-        return sum(term.width for term in self.terms)
 
     def reset(self) -> torch.Tensor:
         """Start every world anew with fresh parameters and commands; returns observations."""
@@ -204,7 +191,7 @@ class VectorEnv:
         """All that the next step depends on."""
         state = {f"episode.{name}": value.clone() for name, value in vars(self.episode).items()}
         for part, holder in self._parts().items():
-            state |= {f"{part}.{name}": value.clone() for name, value in holder.state_dict().items()}
+            state |= prefixed(part, {name: value.clone() for name, value in holder.state_dict().items()})
         state |= {"physics.state": self.physics.save(), "diverged": self.diverged.clone()}
         return state | {"start_rows": self.start_rows.clone(), "generator": self.generator.get_state()}
 
@@ -214,8 +201,7 @@ class VectorEnv:
         for name in vars(self.episode):
             setattr(self.episode, name, state[f"episode.{name}"].to(self.device, copy=True))
         for part, holder in self._parts().items():
-            prefix = f"{part}."
-            holder.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+            holder.load_state_dict(without_prefix(part, state))
         self.start_rows = state["start_rows"].to(self.device, copy=True)
         self.diverged = state["diverged"].to(self.device, copy=True)
         self.physics.restore(everyone, state["physics.state"])

@@ -54,14 +54,17 @@ class Worlds(Protocol):
     @property
     def terms(self) -> tuple[Term, ...]:
         """Measurable terms, then privileged ones."""
+        return self.actor_terms + self.privileged_terms
 
     @property
     def actor_width(self) -> int:
         """Leading channels of an observation that hardware can measure."""
+        return sum(term.width for term in self.actor_terms)
 
     @property
     def width(self) -> int:
         """Channels of an observation."""
+        return sum(term.width for term in self.terms)
 
     def reset(self) -> torch.Tensor:
         """Start every world anew; returns observations, (num_envs, width)."""

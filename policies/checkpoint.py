@@ -13,8 +13,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save as serialize
 
+from envs.state_dicts import Tensors
+
 SCHEMA = 1
-Tensors = dict[str, torch.Tensor]
 
 
 def save(path: Path, tensors: Tensors, record: dict[str, Any]) -> None:
@@ -52,17 +53,6 @@ def load(path: Path) -> tuple[Tensors, dict[str, Any]]:
             f"checkpoint {path}: schema must be {SCHEMA}, got {record.get('schema')!r}; train again or update sim2real"
         )
     return tensors, record
-
-
-def prefixed(prefix: str, tensors: Tensors) -> Tensors:
-    """The same tensors with `prefix.` before their names."""
-    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def without_prefix(prefix: str, tensors: Tensors) -> Tensors:
-    """The tensors named `prefix.*`, without the prefix."""
-    start = f"{prefix}."
-    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:

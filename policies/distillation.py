@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from envs.state_dicts import prefixed, without_prefix
 from envs.worlds import Worlds
 from policies import checkpoint
 from policies.skill import FrameStack, Skill
@@ -103,9 +104,9 @@ class Distillation:
 
     def save(self) -> None:
         """Write everything that the rest of the run depends on."""
-        tensors = checkpoint.prefixed("student", dict(self.student.state_dict()))
-        tensors |= checkpoint.prefixed("optimizer", checkpoint.optimizer_tensors(self.optimizer))
-        tensors |= checkpoint.prefixed("env", self.env.state_dict())
+        tensors = prefixed("student", dict(self.student.state_dict()))
+        tensors |= prefixed("optimizer", checkpoint.optimizer_tensors(self.optimizer))
+        tensors |= prefixed("env", self.env.state_dict())
         assert self.stack.frames is not None
         assert self.started is not None
         tensors |= {"frames": self.stack.frames, "observation": self.observation, "started": self.started}
@@ -117,9 +118,9 @@ class Distillation:
     def restore(self) -> None:
         """Continue where `save` was called."""
         tensors, record = checkpoint.load(self.file)
-        self.student.load_state_dict(checkpoint.without_prefix("student", tensors))
-        checkpoint.load_optimizer(self.optimizer, checkpoint.without_prefix("optimizer", tensors), self.learning_rate)
-        self.env.load_state_dict(checkpoint.without_prefix("env", tensors))
+        self.student.load_state_dict(without_prefix("student", tensors))
+        checkpoint.load_optimizer(self.optimizer, without_prefix("optimizer", tensors), self.learning_rate)
+        self.env.load_state_dict(without_prefix("env", tensors))
         self.stack.frames, self.observation, self.started = (
             tensors["frames"],
             tensors["observation"],

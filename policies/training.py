@@ -11,6 +11,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from envs.randomization import Randomization
 from envs.randomization.schedules import Schedule
+from envs.state_dicts import prefixed, without_prefix
 from policies import checkpoint
 from policies.evaluation import Actor, Evaluation, evaluate
 from policies.ppo import PPO
@@ -99,10 +100,10 @@ class Training:
     def save(self) -> None:
         """Write everything that the rest of the run depends on."""
         ppo = self.ppo
-        tensors = checkpoint.prefixed("policy", dict(ppo.policy.state_dict()))
-        tensors |= checkpoint.prefixed("actor_optimizer", checkpoint.optimizer_tensors(ppo.policy.optimizer))
-        tensors |= checkpoint.prefixed("critic_optimizer", checkpoint.optimizer_tensors(ppo.policy.critic_optimizer))
-        tensors |= checkpoint.prefixed("env", self.env.env.state_dict())
+        tensors = prefixed("policy", dict(ppo.policy.state_dict()))
+        tensors |= prefixed("actor_optimizer", checkpoint.optimizer_tensors(ppo.policy.optimizer))
+        tensors |= prefixed("critic_optimizer", checkpoint.optimizer_tensors(ppo.policy.critic_optimizer))
+        tensors |= prefixed("env", self.env.env.state_dict())
         tensors |= {"generator": ppo.generator.get_state(), "last_observation": torch.as_tensor(ppo._last_obs)}
         checkpoint.save(self.file, tensors, self._record())
 
@@ -121,13 +122,13 @@ class Training:
         """Continue where `save` was called."""
         tensors, record = checkpoint.load(self.file)
         ppo = self.ppo
-        ppo.policy.load_state_dict(checkpoint.without_prefix("policy", tensors))
+        ppo.policy.load_state_dict(without_prefix("policy", tensors))
         for name, optimizer in (("actor", ppo.policy.optimizer), ("critic", ppo.policy.critic_optimizer)):
-            moments = checkpoint.without_prefix(f"{name}_optimizer", tensors)
+            moments = without_prefix(f"{name}_optimizer", tensors)
             checkpoint.load_optimizer(
                 optimizer, moments, record["adaptive_rate"] if name == "actor" else ppo.learning_rate
             )
-        self.env.env.load_state_dict(checkpoint.without_prefix("env", tensors))
+        self.env.env.load_state_dict(without_prefix("env", tensors))
         ppo.generator.set_state(tensors["generator"])
         ppo._last_obs = tensors["last_observation"]
         ppo.num_timesteps, ppo.adaptive_rate = record["env_steps"], record["adaptive_rate"]

@@ -57,6 +57,10 @@ class SerialChain:
         links = [replace(link, **{name: moved(getattr(link, name)) for name in numbers}) for link in self.links]
         return replace(self, links=tuple(links), tool=moved(self.tool))
 
+    def tip(self, xp: Any, q: Array) -> Array:
+        """Tool position, (..., 3); arguments are those of `tip_and_jacobian`."""
+        return self._forward(xp, q)[0]
+
     def tip_and_jacobian(self, xp: Any, q: Array) -> tuple[Array, Array]:
         """Tool position, (..., 3), and its derivative by every joint, (..., num_joints, 3).
 
@@ -64,23 +68,27 @@ class SerialChain:
             xp: Array namespace of `q`, numpy or that of `beside`.
             q: (..., num_joints) joint positions [rad].
         """
+        tip, columns, levers = self._forward(xp, q)
+        for j, lever in levers.items():
+            columns[j] = xp.linalg.cross(columns[j], tip - lever)
+        return tip, xp.stack(columns, -2)
+
+    def _forward(self, xp: Any, q: Array) -> tuple[Array, list[Array], dict[int, Array]]:
+        """Tool position, the axis of every joint, and where the hinges are."""
         rotation, place, nowhere = None, 0.0, xp.zeros_like(q[..., :1]) + xp.zeros_like(self.tool)
-        columns, levers = [nowhere] * self.num_joints, {}
+        axes, levers = [nowhere] * self.num_joints, {}
         sines, turns = xp.sin(q)[..., None, None], 1.0 - xp.cos(q)[..., None, None]
         for link in self.links:
             j = link.joint
             place = place + _turn(rotation, link.offset)
-            columns[j] = nowhere + _turn(rotation, link.axis)
+            axes[j] = nowhere + _turn(rotation, link.axis)
             if link.is_hinge:
                 levers[j] = place
                 own = link.still + sines[..., j, :, :] * link.sine + turns[..., j, :, :] * link.cosine
             else:
-                place, own = place + columns[j] * q[..., j, None], link.still
+                place, own = place + axes[j] * q[..., j, None], link.still
             rotation = own if rotation is None else rotation @ own
-        tip = place + _turn(rotation, self.tool)
-        for j, lever in levers.items():
-            columns[j] = xp.linalg.cross(columns[j], tip - lever)
-        return tip, xp.stack(columns, -2)
+        return place + _turn(rotation, self.tool), axes, levers
 
 
 def serial_chain(spec: RobotSpec) -> SerialChain:

@@ -12,7 +12,8 @@ from envs import tasks
 from envs.frames import to_base_frame, to_yaw_frame
 from envs.physics.make import make_physics
 from envs.randomization import preset
-from envs.vector_env import Step, VectorEnv, model_of
+from envs.vector_env import VectorEnv, model_of
+from envs.worlds import Step
 
 SPEC, TASK = robots.get("go1"), tasks.get("velocity")
 BACK = torch.tensor([0.0, 1.0, 0.0, 0.0]).double()

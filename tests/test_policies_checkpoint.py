@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from envs.state_dicts import prefixed, without_prefix
 from policies import checkpoint
 
 TENSORS = {"weights": torch.arange(6.0).reshape(2, 3), "steps": torch.tensor(7)}
@@ -101,9 +102,9 @@ def test_another_schema_is_refused(tmp_path):
 
 
 def test_prefixes_come_and_go():
-    tensors = checkpoint.prefixed("policy", TENSORS) | checkpoint.prefixed("policy_too", TENSORS)
+    tensors = prefixed("policy", TENSORS) | prefixed("policy_too", TENSORS)
     assert set(tensors) == {"policy.weights", "policy.steps", "policy_too.weights", "policy_too.steps"}
-    assert checkpoint.without_prefix("policy", tensors).keys() == TENSORS.keys()
+    assert without_prefix("policy", tensors).keys() == TENSORS.keys()
 
 
 def test_an_optimizer_goes_on_bit_for_bit():

@@ -34,12 +34,8 @@ CLEARANCE = 0.1
 class ArmWorld(World):
     """Ground truth of an arm."""
 
-    tip: torch.Tensor
-    """(n, 3) tool in the base frame [m]."""
     error: torch.Tensor
     """(n, 3) from the tool to the target, base frame [m]."""
-    pull: torch.Tensor
-    """(n, num_joints) J_jᵀ·error [m²/rad]."""
 
 
 class Arm:
@@ -107,11 +103,8 @@ class Arm:
     def world(self, previous_action: torch.Tensor) -> ArmWorld:
         physics = self.setting.physics
         joint_pos = snapshot(physics.qpos[:, self._qpos_index])
-        tip, pull = self._tip_and_pull(joint_pos)
         return ArmWorld(
-            tip=tip,
-            error=self.episode.command - tip,
-            pull=pull,
+            error=self.episode.command - self.chain.tip(torch, joint_pos),
             joint_pos=joint_pos,
             joint_vel=snapshot(physics.qvel[:, self._dof_index]),
             torque=snapshot(self._torque),
@@ -125,8 +118,10 @@ class Arm:
 
     def actor(self, sensed: dict[str, torch.Tensor]) -> torch.Tensor:
         episode, joint_pos = self.episode, sensed["joint_pos"]
-        tip, pull = self._tip_and_pull(joint_pos)
-        pieces = [joint_pos, sensed["joint_vel"], episode.previous_target, episode.command, episode.command - tip, pull]
+        tip, jacobian = self.chain.tip_and_jacobian(torch, joint_pos)
+        error = episode.command - tip
+        pull = (jacobian * error[:, None]).sum(-1)
+        pieces = [joint_pos, sensed["joint_vel"], episode.previous_target, episode.command, error, pull]
         return torch.cat(pieces, -1)
 
     def privileged(self, world: World) -> list[torch.Tensor]:
@@ -135,10 +130,6 @@ class Arm:
 
     def lost(self, world: World) -> torch.Tensor | None:
         return None
-
-    def _tip_and_pull(self, joint_pos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        tip, jacobian = self.chain.tip_and_jacobian(torch, joint_pos)
-        return tip, (jacobian * (self.episode.command - tip)[:, None]).sum(-1)
 
     def _resample(self, worlds: torch.Tensor) -> None:
         setting = self.setting
@@ -163,7 +154,7 @@ def reachable_points(spec: RobotSpec, chain: SerialChain, seed: int = 0) -> list
         data.qpos[:], data.qpos[indices] = model.key_qpos[0], q
         mujoco.mj_fwdPosition(model, data)
         if data.ncon == 0 and data.site(spec.end_effector).xpos[2] > CLEARANCE * spec.length:
-            found.append(chain.tip_and_jacobian(np, q[None])[0][0].tolist())
+            found.append(chain.tip(np, q[None])[0].tolist())
         if len(found) == POINTS:
             return found
     raise ValueError(

@@ -4,7 +4,6 @@ The engine knows physics, randomization and episodes; an embodiment knows which 
 sees, how its actions become controls, and what is asked of it.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from envs import draws
 from envs.observations import Term
 from envs.physics.interface import Physics
 from envs.randomization import Randomizer
@@ -83,17 +83,15 @@ class Setting:
 
     def rand(self, *shape: int) -> torch.Tensor:
         """Uniform in 0..1."""
-        return torch.rand(*shape, generator=self.generator, device=self.device)
+        return draws.rand(self.generator, *shape)
 
     def uniform(self, *shape: int) -> torch.Tensor:
         """Uniform in −1..1."""
-        return 2.0 * self.rand(*shape) - 1.0
+        return draws.uniform(self.generator, *shape)
 
     def happens(self, mean_seconds: float) -> torch.Tensor:
         """Worlds, (k,), in which an event of that mean interval [s] falls into this control period."""
-        if math.isinf(mean_seconds):
-            return torch.zeros(0, dtype=torch.long, device=self.device)
-        return (self.rand(self.num_envs) < self.dt / mean_seconds).nonzero()[:, 0]
+        return draws.happens(self.generator, self.num_envs, self.dt, mean_seconds)
 
     def blank_episode(self, command_width: int) -> dict[str, torch.Tensor]:
         """The fields of an `Episode` before its first step."""

@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from envs.physics.cpu import DIVERGED
-
-STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+from envs.physics.rows import STATE, state_row
 
 
 class MirroredPhysics:
@@ -87,10 +86,7 @@ class MirroredPhysics:
 
     def save(self, worlds: torch.Tensor | None = None) -> torch.Tensor:
         chosen = range(self.num_worlds) if worlds is None else worlds.tolist()
-        rows = np.empty((len(chosen), mujoco.mj_stateSize(self._models[0], STATE)))
-        for row, world in zip(rows, chosen, strict=True):
-            mujoco.mj_getState(self._models[world], self._data[world], row, STATE)
-        return torch.from_numpy(rows)
+        return torch.from_numpy(np.array([state_row(self._models[world], self._data[world]) for world in chosen]))
 
     def restore(self, worlds: torch.Tensor, rows: torch.Tensor) -> None:
         for world, row in zip(worlds.tolist(), rows.numpy(), strict=True):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.gymnasium_native.contacts import fix_contacts
+from envs.physics.rows import state_row
 from robots.model import DEFAULT_KEY
 
 FORCES = "contact_forces"
@@ -68,6 +69,4 @@ def _state_force_limits(model: mujoco.MjModel) -> None:
 
 def rest_row(model: mujoco.MjModel) -> NDArray[np.float64]:
     """(num_state,) of a world that was just reset, as `mujoco.mj_resetData` leaves it."""
-    row = np.empty(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION))
-    mujoco.mj_getState(model, mujoco.MjData(model), row, mujoco.mjtState.mjSTATE_INTEGRATION)
-    return row
+    return state_row(model, mujoco.MjData(model))

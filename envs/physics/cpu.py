@@ -7,12 +7,11 @@ actuator delay exact over resets.
 from collections.abc import Callable
 
 import mujoco
-import numpy as np
 import torch
 from mujoco.batch import Batch, SimulationError
 
+from envs.physics.rows import nominal_row
 from envs.physics.timers import switch_off_timers
-from robots.model import default_data
 
 DIVERGED = [int(kind) for kind in (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL)]
 DIVERGED += [int(kind) for kind in (mujoco.mjtWarning.mjWARN_BADQACC, mujoco.mjtWarning.mjWARN_BADCTRL)]
@@ -30,7 +29,7 @@ class CpuPhysics:
         self.num_worlds = num_worlds
         self.device = torch.device("cpu")
         self.batch = Batch(model, num_worlds, num_threads)
-        self.batch.state[:] = _nominal_row(model)
+        self.batch.state[:] = nominal_row(model)
         self.state = torch.from_numpy(self.batch.state)
         self.qpos = torch.from_numpy(self.batch.bind("qpos"))
         self.qvel = torch.from_numpy(self.batch.bind("qvel"))
@@ -74,9 +73,3 @@ class CpuPhysics:
 
     def refresh(self, worlds: torch.Tensor) -> None:
         self.batch.forward(worlds.numpy(), stage=mujoco.mjtStage.mjSTAGE_POS.value)
-
-
-def _nominal_row(model: mujoco.MjModel) -> np.ndarray:
-    row = np.empty(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION))
-    mujoco.mj_getState(model, default_data(model), row, mujoco.mjtState.mjSTATE_INTEGRATION)
-    return row

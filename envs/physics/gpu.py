@@ -16,12 +16,11 @@ from typing import Any
 
 import mujoco
 import mujoco_warp as mjw
-import numpy as np
 import torch
 import warp as wp
 
+from envs.physics.rows import nominal_row
 from envs.physics.warp_model import contact_room, row_room, time_stamps, with_own_back_emf
-from robots.model import default_data
 
 Names = tuple[str, ...]
 STATE: Names = ("time", "qpos", "qvel", "act", "history", "qacc_warmstart", "ctrl", "qfrc_applied", "xfrc_applied")
@@ -90,9 +89,7 @@ class GpuPhysics:
         self._time, self._history = state["time"], state["history"]
         self._stamps = torch.from_numpy(time_stamps(self.model)).to(self.device)
         self._overflow = wp.to_torch(self._data.overflow)
-        row = np.empty(mujoco.mj_stateSize(self.model, mujoco.mjtState.mjSTATE_INTEGRATION))
-        mujoco.mj_getState(self.model, default_data(self.model), row, mujoco.mjtState.mjSTATE_INTEGRATION)
-        self._nominal = torch.from_numpy(row).to(self.device, torch.float32)
+        self._nominal = torch.from_numpy(nominal_row(self.model)).to(self.device, torch.float32)
 
     def output(self, name: str) -> torch.Tensor:
         if name not in self._outputs:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from envs.draws import happens, rand, uniform
 from envs.randomization.anatomy import GROUPS, carrier_body
 from envs.randomization.randomizer import Randomizer
 from envs.randomization.ranges import Randomization, refuse
@@ -65,31 +66,23 @@ class Disturbances:
     def act(self, generator: torch.Generator) -> None:
         """Disturb the worlds for one control step."""
         if self.push_speed > 0.0:
-            pushed = self._happens(self.randomization.push_seconds, generator)
+            pushed = happens(generator, self.physics.num_worlds, self.dt, self.randomization.push_seconds)
             if len(pushed):
-                change = self._uniform(len(pushed), 2, generator) * self.push_speed
+                change = uniform(generator, len(pushed), 2) * self.push_speed
                 self.physics.qvel[pushed, 0:2] += change.to(self.physics.qvel.dtype)
         if self.force > 0.0:
-            changed = self._happens(self.randomization.force_seconds, generator)
-            self.forces[changed] = self._uniform(len(changed), 3, generator) * self.force
+            changed = happens(generator, self.physics.num_worlds, self.dt, self.randomization.force_seconds)
+            self.forces[changed] = uniform(generator, len(changed), 3) * self.force
             self.physics.xfrc_applied[:, self.carrier, 0:3] = self.forces.to(self.physics.xfrc_applied.dtype)
         if self.jitter > 0.0:
             drawn = self.randomizer.values[:, self.randomizer.columns["delay"]]
-            share = torch.rand(len(drawn), 1, generator=generator, device=self.physics.device)
+            share = rand(generator, len(drawn), 1)
             delays = self._nominal * (drawn + self.jitter * share)
             self._delay[:, self._actuators] = delays.to(self._delay.dtype)
 
     def restart(self, worlds: torch.Tensor) -> None:
         """Begin new episodes in `worlds`, (n,): no force until the first draw."""
         self.forces[worlds] = 0.0
-
-    def _happens(self, mean_seconds: float, generator: torch.Generator) -> torch.Tensor:
-        """Worlds in which something that happens every `mean_seconds` [s] on average happens now."""
-        draw = torch.rand(self.physics.num_worlds, generator=generator, device=self.physics.device)
-        return (draw < self.dt / mean_seconds).nonzero()[:, 0]
-
-    def _uniform(self, rows: int, columns: int, generator: torch.Generator) -> torch.Tensor:
-        return 2.0 * torch.rand(rows, columns, generator=generator, device=self.physics.device) - 1.0
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """What later steps depend on, the generator apart."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from envs.draws import rand, uniform
 from envs.randomization.ranges import Randomization, refuse
 from robots.spec import RobotSpec
 
@@ -89,15 +90,15 @@ class Sensing:
     def restart(self, worlds: torch.Tensor, generator: torch.Generator) -> None:
         """Draw what is constant in an episode for `worlds`, (n,), and forget their samples."""
         n, joints = len(worlds), self.widths["joint_pos"]
-        self.gyro_bias[worlds] = self._uniform(n, 3, generator) * self.largest_gyro_bias
-        self.encoder_bias[worlds] = self._uniform(n, joints, generator) * self.largest_encoder_bias
+        self.gyro_bias[worlds] = uniform(generator, n, 3) * self.largest_gyro_bias
+        self.encoder_bias[worlds] = uniform(generator, n, joints) * self.largest_encoder_bias
         if self.imu_tilt > 0.0:
-            axis = torch.nn.functional.normalize(self._uniform(n, 3, generator), dim=-1)
-            share = torch.rand(n, 1, generator=generator, device=self.device)
+            axis = torch.nn.functional.normalize(uniform(generator, n, 3), dim=-1)
+            share = rand(generator, n, 1)
             self.tilt[worlds] = axis * share * self.imu_tilt
         if self.late:
             low, high = self.randomization.sensor_delay
-            share = torch.rand(n, len(GROUPS), generator=generator, device=self.device)
+            share = rand(generator, n, len(GROUPS))
             self.age[worlds] = low + (high - low) * share
         self.fresh[worlds] = True
 
@@ -161,7 +162,7 @@ class Sensing:
 
     def _recall(self, generator: torch.Generator) -> Channels:
         """Samples of each group's age, between ticks by linear interpolation."""
-        share = torch.rand(self.num_worlds, len(GROUPS), generator=generator, device=self.device)
+        share = rand(generator, self.num_worlds, len(GROUPS))
         ticks = (self.age + self.randomization.sensor_jitter * share) / self.dt
         recalled, rows = {}, torch.arange(self.num_worlds, device=self.device)
         for index, names in enumerate(GROUPS.values()):
@@ -176,7 +177,7 @@ class Sensing:
         """Repeat the last sample where this one is lost."""
         if self.randomization.dropout == 0.0:
             return seen
-        draw = torch.rand(self.num_worlds, len(GROUPS), generator=generator, device=self.device)
+        draw = rand(generator, self.num_worlds, len(GROUPS))
         lost = (draw < self.randomization.dropout) & ~self.fresh[:, None]
         return {
             name: torch.where(lost[:, index, None], self.delivered[name], seen[name])
@@ -191,9 +192,6 @@ class Sensing:
 
     def _noise(self, like: torch.Tensor, deviation: float, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(like.shape, generator=generator, device=self.device) * deviation
-
-    def _uniform(self, rows: int, columns: int, generator: torch.Generator) -> torch.Tensor:
-        return 2.0 * torch.rand(rows, columns, generator=generator, device=self.device) - 1.0
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """What later samples depend on, the generator apart."""

@@ -119,10 +119,9 @@ def _places(term: DisturbanceTerm, worlds: Provable, disturbances: Disturbances)
         first = int(model.jnt_dofadr[model.body(spec.base_body).jntadr[0]])
         return {first, first + 1}
     if term.acts_on == "xfrc_applied":
-        names = {"arm": spec.end_effector}
         body = model.body(spec.base_body).id
         if not (model.body_jntnum[body] and model.jnt_type[model.body_jntadr[body]] == mujoco.mjtJoint.mjJNT_FREE):
-            tool = names.get(spec.kind, "")
+            tool = spec.end_effector if spec.kind == "arm" else ""
             body = model.site(tool).bodyid[0] if tool else model.joint(spec.measured_joints[-1]).bodyid[0]
         return {6 * int(body) + axis for axis in range(3)}
     return set(range(model.nu))

@@ -8,6 +8,7 @@ import mujoco
 import numpy as np
 import torch
 
+from envs.physics.rows import nominal_row
 from envs.randomization.anatomy import GROUPS
 from envs.randomization.bodies import lacks_family, lengthened
 from envs.randomization.parameter import Parameter
@@ -17,7 +18,6 @@ from envs.randomization.proofs.finding import Finding, Problem, short
 from envs.randomization.proofs.provable import Provable
 from envs.randomization.ranges import Randomization
 from envs.vector_env import model_of
-from robots.model import default_data
 
 CHANGED = (1, 2, 3)
 """Worlds that get other values; world 0 stays nominal."""
@@ -181,10 +181,8 @@ def rollout_effect(worlds: Provable) -> float:
 
 def start_rows(worlds: Provable) -> torch.Tensor:
     """(2, num_state): a state in which episodes begin, and the nominal pose, in which feet touch the ground."""
-    model = worlds.physics.model
-    row = np.empty(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION))
-    mujoco.mj_getState(model, default_data(model), row, mujoco.mjtState.mjSTATE_INTEGRATION)
-    return torch.stack([worlds.start_rows[0], torch.from_numpy(row).to(worlds.start_rows)])
+    nominal = torch.from_numpy(nominal_row(worlds.physics.model))
+    return torch.stack([worlds.start_rows[0], nominal.to(worlds.start_rows)])
 
 
 def violent_controls(worlds: Provable, steps: int) -> torch.Tensor:
