@@ -7,7 +7,7 @@ faster of its two modes.
 """
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -47,20 +47,24 @@ EFFORTS: dict[Tier, Effort] = {
 
 def measure(tier: Tier, report: Report) -> None:
     """Add the rows and ratios of HalfCheetah-v5 to a report; peers that cannot be had are listed as skipped."""
-    effort = EFFORTS[tier]
+    compare(taken_turns(OURS, PEERS, EFFORTS[tier], report), report)
+
+
+def taken_turns(ours: Peer, peers: Sequence[Peer], effort: Effort, report: Report) -> dict[str, Running]:
+    """Everyone by name, after all turns; peers that cannot be had are listed as skipped."""
+    running: dict[str, Running] = {}
     with ExitStack() as stack:
-        running: dict[str, Running] = {}
-        for peer in (OURS, *PEERS):
+        for peer in (ours, *peers):
             try:
                 running[peer.name] = stack.enter_context(started(peer, effort))
             except MissingError as missing:
-                if peer is OURS:
+                if peer is ours:
                     raise
                 report.skipped[f"halfcheetah_{peer.name}"] = str(missing)
         for _ in range(effort.rounds):
             for each in running.values():
                 each.take_turn()
-        compare(running, report)
+    return running
 
 
 @contextmanager

@@ -6,7 +6,7 @@
 import argparse
 import statistics
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -50,6 +50,8 @@ class Report:
     ratios: dict[str, float] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     """What was not measured -> why."""
+    configurations: dict[str, str] = field(default_factory=dict)
+    """Beginning of the names of rows -> what was run for them."""
 
     def add(self, name: str, unit: str, values: Sequence[float], seeds: tuple[int, ...] = ()) -> None:
         """Add the row of repeated measurements."""
@@ -66,8 +68,9 @@ class Report:
             (row.name, _number(row.value), f"{_number(row.lo)} – {_number(row.hi)}", row.unit) for row in self.rows
         ]
         widths = [max(len(line[column]) for line in [*lines, HEADINGS]) for column in range(4)]
-        skipped = [f"skipped: {name}: {reason}" for name, reason in self.skipped.items()]
-        return "\n".join([*(_line(line, widths) for line in [HEADINGS, *lines]), *skipped])
+        notes = [f"{name}: {text}" for name, text in self.configurations.items()]
+        notes += [f"skipped: {name}: {reason}" for name, reason in self.skipped.items()]
+        return "\n".join([*(_line(line, widths) for line in [HEADINGS, *lines]), *notes])
 
 
 HEADINGS = ("figure", "median", "least – greatest", "unit")
@@ -85,9 +88,13 @@ def _number(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
+Part = Callable[[Tier, Report], None]
+"""Adds its figures to a report."""
+
+
 def run(
     name: str,
-    measure: Callable[[Tier], Report],
+    parts: Mapping[str, Part],
     argv: Sequence[str] | None = None,
     on_device: Callable[[Tier, str], Report] | None = None,
 ) -> None:
@@ -95,7 +102,7 @@ def run(
 
     Args:
         name: Of the benchmark.
-        measure: What it measures.
+        parts: What it measures, by name; `--part NAME` leaves the others out.
         argv: Arguments; those of the process if left out.
         on_device: What it measures instead under `--device NAME`; it has no such option if left out.
     """
@@ -104,9 +111,13 @@ def run(
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what machines read")
     if on_device:
         parser.add_argument("--device", metavar="NAME", help="measure an engine instead: cuda, cuda:1, warp-cpu, cpu")
+    parser.add_argument("--part", choices=parts, action="append", help="measure this part alone; may be repeated")
     given = parser.parse_args(argv)
     machine, started = Machine(), now()
-    report = on_device(given.tier, given.device) if on_device and given.device else measure(given.tier)
+    if on_device and given.device:
+        report = on_device(given.tier, given.device)
+    else:
+        report = measure({name: parts[name] for name in given.part or parts}, given.tier)
     print(machine.sentence(), report.table(), sep="\n")
     if given.json:
         write_json(
@@ -114,9 +125,18 @@ def run(
         )
 
 
+def measure(parts: Mapping[str, Part], tier: Tier) -> Report:
+    """The figures of all parts, one after the other."""
+    report = Report()
+    for part in parts.values():
+        part(tier, report)
+    return report
+
+
 def envelope(name: str, tier: Tier, report: Report, machine: Machine) -> dict[str, Any]:
     """What machines read, provenance left out."""
     rows = [asdict(row) for row in report.rows]
     result = {"tier": tier, "rows": rows, "ratios": report.ratios, "skipped": report.skipped}
+    result["configurations"] = report.configurations
     result["machine"] = machine.record()
     return {"schema": SCHEMA, "command": f"benchmarks.{name}", "ok": True, "result": result}

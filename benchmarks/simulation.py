@@ -9,16 +9,8 @@
 """
 
 from benchmarks import gpu_stepping, half_cheetah, report, velocity
-from benchmarks.report import Report, Tier
 
-
-def measure(tier: Tier) -> Report:
-    """Everything, part after part."""
-    figures = Report()
-    velocity.measure(tier, figures)
-    half_cheetah.measure(tier, figures)
-    return figures
-
+PARTS = {"velocity": velocity.measure, "halfcheetah": half_cheetah.measure}
 
 if __name__ == "__main__":
-    report.run("simulation", measure, on_device=gpu_stepping.measure)
+    report.run("simulation", PARTS, on_device=gpu_stepping.measure)

@@ -19,7 +19,7 @@ from envs.observations import Term, hidden_term
 from envs.randomization import Disturbances, Randomization, Randomizer, hidden_width, preset
 from envs.state_dicts import prefixed, without_prefix
 from envs.task import TaskSpec, World
-from envs.worlds import Step, Worlds
+from envs.worlds import Step, Worlds, finite_where
 from robots.joint_space import joint_space
 from robots.model import measured_dof_indices, measured_qpos_indices
 from robots.spec import RobotSpec
@@ -140,7 +140,7 @@ class GymnasiumWorlds(Worlds):
         self.disturbances.restart(worlds)
 
     def _world(self, previous_action: torch.Tensor, result: Result) -> GymnasiumWorld:
-        reward = torch.from_numpy(result.reward).float().nan_to_num(0.0, 0.0, 0.0)  # of a world that diverged
+        reward = finite_where(torch.from_numpy(self.engine.lost), torch.from_numpy(result.reward).float())
         return GymnasiumWorld(
             joint_pos=self.physics.qpos[:, self._qpos_index].float(),
             joint_vel=self.physics.qvel[:, self._dof_index].float(),
@@ -155,6 +155,16 @@ class GymnasiumWorlds(Worlds):
     def observation(self) -> torch.Tensor:
         """(num_envs, width) of the worlds as they are."""
         return self._last.clone()
+
+    def begin_as(self, other: Worlds, like: torch.Tensor) -> None:
+        """Begin in every world the episode that world `like` of `other`, (num_envs,), is in; keep its parameters."""
+        state = other.state_dict()
+        for part in ("disturbances", "engine"):
+            own = without_prefix(part, state)
+            self._parts()[part].load_state_dict({name: value[like] for name, value in own.items()})
+        self._action = state["action"][like]
+        self._last[:, : self.actor_width] = state["last"][like, : self.actor_width]
+        self._last[:, self.actor_width :] = self.randomizer.hidden
 
     def _parts(self) -> dict[str, Any]:
         return {"engine": self.engine, "randomizer": self.randomizer, "disturbances": self.disturbances}

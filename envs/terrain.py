@@ -52,6 +52,11 @@ class TerrainSpec:
         if self.platform + 2.0 * self.cell > self.tile:
             raise ValueError(f"platform must fit into a tile of {self.tile} L, got {self.platform}")
 
+    def tile_at(self, xy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n,) level and (n,) kind, an index of `KINDS`, of the tiles below points, (n, 2) [L]; edges go on outside."""
+        tiles = (xy / self.tile + xy.new_tensor([self.levels, len(KINDS)]) / 2.0).floor().long()
+        return tiles[:, 0].clamp(0, self.levels - 1), tiles[:, 1].clamp(0, len(KINDS) - 1)
+
 
 class Terrain:
     """The ground of `spec` for robots of hip height `length` [m]."""

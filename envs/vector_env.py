@@ -22,7 +22,7 @@ from envs.randomization import Disturbances, Randomization, Randomizer, Sensing,
 from envs.start_states import POOL
 from envs.state_dicts import prefixed, without_prefix
 from envs.task import TaskSpec, World
-from envs.worlds import Step, Worlds
+from envs.worlds import Step, Worlds, finite_where
 from robots.joint_space import joint_space
 from robots.model import build_model
 from robots.spec import RobotSpec
@@ -130,7 +130,7 @@ class VectorEnv(Worlds):
         self.body.advance()
         world = self.world(previous_action)
         fallen = self.task.fallen(world, self.space, self.spec.default_height) | diverged
-        reward = self.task.reward(world, self.space, self.dt).nan_to_num(0.0) + self.task.fall_reward * fallen
+        reward = finite_where(diverged, self.task.reward(world, self.space, self.dt)) + self.task.fall_reward * fallen
         truncated, lost = self.episode.steps >= self.episode_steps, self.body.lost(world)
         truncated = (truncated if lost is None else truncated | lost) & ~fallen
         final = self._restart_ended(fallen | truncated, diverged, world)
@@ -183,6 +183,27 @@ class VectorEnv(Worlds):
         self.sensing.restart(worlds, self.generator)
         self.disturbances.restart(worlds)
         physics.refresh(worlds)
+
+    def begin_as(self, other: Worlds, like: torch.Tensor) -> None:
+        """Begin in every world the episode that world `like` of `other`, (num_envs,), is in; parameters stay its own.
+
+        Raises:
+            ValueError: `other` has another model, or delay buffers of another length.
+        """
+        everyone, state = torch.arange(self.num_envs, device=self.device), other.state_dict()
+        rows = state["physics.state"][like]
+        if rows.shape[1] != self.physics.save(everyone[:1]).shape[1]:
+            raise ValueError(
+                f"worlds begin as others of the same robot, task and delay buffers, got {other.task.name} on "
+                f"{other.spec.name} with states of {rows.shape[1]} numbers"
+            )
+        for name in vars(self.episode):
+            setattr(self.episode, name, state[f"episode.{name}"][like])
+        for part in ("sensing", "disturbances"):
+            own = without_prefix(part, state)
+            self._parts()[part].load_state_dict({name: value[like] for name, value in own.items()})
+        self.physics.restore(everyone, rows)
+        self.physics.refresh(everyone)
 
     def _parts(self) -> dict[str, Any]:
         return {"randomizer": self.randomizer, "sensing": self.sensing, "disturbances": self.disturbances}

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from envs.observations import Term
-from envs.randomization import Randomization, Randomizer
+from envs.randomization import Disturbances, Randomization, Randomizer
 from envs.task import TaskSpec, World
 from robots.joint_space import JointSpace
 from robots.spec import RobotSpec
@@ -28,6 +28,14 @@ class Step(NamedTuple):
     """Ground truth before resets."""
 
 
+def finite_where(diverged: torch.Tensor, reward: torch.Tensor) -> torch.Tensor:
+    """Rewards, (num_envs,), with 0 for what is not finite in worlds that left the finite numbers, (num_envs,) bool.
+
+    In other worlds such a reward is the task's own mistake: it stays, for the learner to name.
+    """
+    return reward.masked_fill(diverged & ~reward.isfinite(), 0.0)
+
+
 class Worlds(Protocol):
     """Many worlds of one task on one robot."""
 
@@ -37,6 +45,8 @@ class Worlds(Protocol):
     randomization: Randomization
     randomizer: Randomizer
     """Writes the hidden parameters of every world."""
+    disturbances: Disturbances
+    """Pushes, of themselves only in training."""
     diverged: torch.Tensor
     """(num_envs,) times a world left the finite numbers and was started anew."""
     num_envs: int
@@ -74,6 +84,12 @@ class Worlds(Protocol):
 
     def observation(self) -> torch.Tensor:
         """(num_envs, width) of the worlds as they are; sensors are read anew."""
+
+    def begin_as(self, other: "Worlds", like: torch.Tensor) -> None:
+        """Begin in every world the episode that world `like` of `other`, (num_envs,), is in; parameters stay its own.
+
+        `other` holds the same robot, task and delay buffers.
+        """
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """All that the next step depends on."""

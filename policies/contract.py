@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from envs.actions import ACTION_CLIP, ACTION_SCALE
 from envs.commands import GAIT_FREQUENCY
 from envs.observations import Term, actor_terms
-from robots.records import decode, encode
+from policies.architecture import Architecture
+from robots.records import decode, encode, require_finite
 from robots.spec import RobotSpec
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ PER_JOINT = (
     "kd",
 )
 """Fields with one value a joint."""
+ACTIVATIONS = ("elu", "relu", "tanh")
 
 
 class ContractError(ValueError):
@@ -87,12 +89,22 @@ class PolicyContract:
     """Terms of one frame, in order."""
     history: int = 1
     """Frames stacked by the control loop, oldest first."""
+    architecture: Architecture = "mlp"
+    """Shape of the network; see `policies.architecture`."""
+    activation: str = "elu"
+    """Between its layers."""
+    memory: int = 0
+    """Width of the recurrent state that the control loop keeps, zeros at the start; 0 for a policy without one."""
     command_low: tuple[float, float, float]
     """Least command trained: vx [m/s], vy [m/s], yaw rate [rad/s]."""
     command_high: tuple[float, float, float]
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        try:
+            require_finite(self)
+        except ValueError as error:
+            raise ContractError(f"contract field {error}") from error
         for name in PER_JOINT:
             if len(getattr(self, name)) != len(self.joint_names):
                 raise ContractError(
@@ -104,6 +116,23 @@ class PolicyContract:
         for name in ("control_period", "gait_frequency", "length", "mass", "speed", "time", "history", "action_clip"):
             if getattr(self, name) <= 0:
                 raise ContractError(f"contract field {name} must be > 0, got {getattr(self, name)}")
+        self._check_network()
+
+    def _check_network(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise ContractError(
+                f"contract field activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}"
+            )
+        if (self.architecture == "gru") != (self.memory > 0) or self.memory < 0:
+            raise ContractError(
+                f"contract field memory must be > 0 for architecture 'gru' and 0 for any other, got {self.memory} "
+                f"for {self.architecture!r}"
+            )
+        if self.memory and self.history != 1:
+            raise ContractError(
+                f"contract field history must be 1 for a policy with memory, which remembers by itself, "
+                f"got {self.history}"
+            )
 
     @property
     def num_joints(self) -> int:
@@ -190,6 +219,9 @@ def contract_for(
     delay_range: tuple[float, float],
     extra_terms: tuple[Term, ...] = (),
     history: int = 1,
+    architecture: Architecture = "mlp",
+    activation: str = "elu",
+    memory: int = 0,
     provenance: dict[str, Any] | None = None,
 ) -> PolicyContract:
     """The contract of a legged policy on `spec`.
@@ -202,6 +234,9 @@ def contract_for(
         delay_range: Command delays seen in training [s].
         extra_terms: Privileged terms behind the measurable ones, for teachers.
         history: Frames stacked, oldest first.
+        architecture: Shape of the network.
+        activation: Between its layers.
+        memory: Width of its recurrent state, 0 for none.
         provenance: Recipe hash, code commit, parents, seeds.
     """
     actuators = [joint.actuator for joint in spec.joints]
@@ -230,6 +265,9 @@ def contract_for(
         time=space.time,
         observations=actor_terms(space, spec.default_positions) + extra_terms,
         history=history,
+        architecture=architecture,
+        activation=activation,
+        memory=memory,
         command_low=(-high[0], -high[1], -high[2]),
         command_high=high,
         provenance=provenance or {},

@@ -1,22 +1,24 @@
-"""The episode runner: a policy's score over fixed episodes, with intervals by the bootstrap."""
+"""A policy's score over fixed episodes, with intervals by the bootstrap, and by what was asked for."""
 
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 
 from envs import embodiments
 from envs.embodiments.embodiment import Actor
-from envs.embodiments.legged import LeggedWorld
 from envs.make import make_worlds
 from envs.randomization import Randomization, preset
 from envs.task import TaskSpec
 from envs.worlds import Worlds
+from policies.breakdown import Breakdown, bootstrap_interval, break_down
+from policies.episodes import Episodes, play
 from robots.spec import RobotSpec
 
 EPISODES = 128
 SEED = 20_260_101
 """Of the score's episodes: start states, commands, sensor noise."""
+MOVING = 0.05
+"""Mean speed from which on an episode counts for the cost of transport [√(gL)]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,11 @@ class Evaluation:
     """Mean of the worst quarter of the episodes."""
     cost_of_transport: float | None
     """Mechanical power over weight times speed, of moving episodes [1]; None where none walked."""
+    action_rate: float | None
+    """Mean |Δaction| a second, over joints and over ticks before a fall, in units of action [1/s] (a legged robot's or
+    an arm's is 0.35 rad of joint target, a machine's its torque limit); None where nobody stood two ticks."""
+    breakdown: Breakdown
+    """By what was asked for: criterion -> group -> its scores."""
     episode_scores: tuple[float, ...]
 
     def as_dict(self) -> dict[str, object]:
@@ -67,35 +74,21 @@ def evaluate(
     return run_episodes(env, actor, steps)
 
 
-@torch.no_grad()
 def run_episodes(env: Worlds, actor: Actor, steps: int) -> Evaluation:
     """Score `actor` for `steps` control steps of a scoring environment that was just reset."""
-    observation = env.observation()
-    device = observation.device
-    alive = torch.ones(env.num_envs, dtype=torch.bool, device=device)
-    score, yaw, power, travel = (torch.zeros(env.num_envs, device=device) for _ in range(4))
-    for _ in range(steps):
-        step = env.step(actor(observation))
-        observation = step.observation
-        alive &= ~step.terminated
-        score += env.task.score(step.world, env.space) * alive
-        if env.task.yaw_score:
-            yaw += env.task.yaw_score(step.world, env.space) * alive
-        if isinstance(step.world, LeggedWorld):
-            power += (step.world.torque * step.world.joint_vel).abs().sum(-1) * alive
-            travel += step.world.velocity[:, :2].norm(dim=-1) * alive
-    per_episode = (score / steps).double().cpu().numpy()
-    moving = travel / steps > 0.05 * env.space.speed
-    weight = env.space.mass * env.space.gravity
-    cost = (power[moving].sum() / (weight * travel[moving].sum())).item() if moving.any() else None
+    episodes = play(env, actor, steps)
+    per_episode = (episodes.score / steps).double().cpu().numpy()
+    yaw = episodes.yaw_score
     return Evaluation(
         score=float(per_episode.mean()),
-        score_ci=_bootstrap_interval(per_episode),
-        yaw_score=(yaw / steps).mean().item() if env.task.yaw_score else None,
-        falls=int((~alive).sum()),
+        score_ci=bootstrap_interval(per_episode),
+        yaw_score=None if yaw is None else (yaw / steps).mean().item(),
+        falls=int(episodes.fell.sum()),
         episodes=env.num_envs,
         cvar25=float(np.sort(per_episode)[: max(1, len(per_episode) // 4)].mean()),
-        cost_of_transport=cost,
+        cost_of_transport=_cost_of_transport(env, episodes),
+        action_rate=_action_rate(env, episodes),
+        breakdown=break_down(env, episodes),
         episode_scores=tuple(per_episode.tolist()),
     )
 
@@ -105,7 +98,14 @@ def no_op(spec: RobotSpec, task: TaskSpec) -> Actor:
     return embodiments.get(task.embodiment).no_op(spec, task)
 
 
-def _bootstrap_interval(values: np.ndarray, resamples: int = 2000) -> tuple[float, float]:
-    rows = np.random.default_rng(0).integers(len(values), size=(resamples, len(values)))
-    low, high = np.quantile(values[rows].mean(-1), [0.025, 0.975])
-    return float(low), float(high)
+def _cost_of_transport(env: Worlds, episodes: Episodes) -> float | None:
+    moving = episodes.travel / episodes.steps > MOVING * env.space.speed
+    if not moving.any():
+        return None
+    weight = env.space.mass * env.space.gravity
+    return (episodes.energy[moving].sum() / (weight * episodes.travel[moving].sum())).item()
+
+
+def _action_rate(env: Worlds, episodes: Episodes) -> float | None:
+    changes = episodes.action_changes.sum()
+    return (episodes.action_change.sum() / changes).item() / env.dt if changes > 0 else None

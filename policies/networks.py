@@ -1,11 +1,10 @@
-"""Actor and critic: plain ELU perceptrons over normalized, dimensionless observations.
+"""Actor and critic: plain perceptrons over normalized, dimensionless observations.
 
 The actor reads the leading `actor_width` channels; the critic reads everything. Nothing in the weights knows the
 robot's units: a policy moves to another robot by swapping the terms' constants.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -16,6 +15,10 @@ from torch import nn
 
 from envs.observations import Term
 from policies.normalizer import Normalizer
+from policies.perceptron import ACTIVATIONS as ACTIVATIONS
+from policies.perceptron import Perceptron
+
+LOG_SQRT_2_PI = 0.9189385332046727
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,9 @@ class Layout:
         return Layout(offset, scale, len(scale) if privileged else measurable)
 
 
-def perceptron(sizes: list[int]) -> nn.Sequential:
-    """Linear layers with ELU between them."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.ELU()]
-    return nn.Sequential(*layers[:-1])
+def perceptron(sizes: list[int], activation: str = "elu") -> nn.Sequential:
+    """Linear layers with activations between them; see `policies.perceptron.Perceptron`."""
+    return Perceptron(sizes, activation)
 
 
 class ActorCritic(ActorCriticPolicy):
@@ -55,29 +55,30 @@ class ActorCritic(ActorCriticPolicy):
         *,
         layout: Layout | None = None,
         hidden: tuple[int, ...] = (128, 128),
+        activation: str = "elu",
         initial_std: float = 0.7,
         generator: torch.Generator | None = None,
         **kwargs: Any,
     ) -> None:
         width = spaces.flatdim(observation_space)
         self.layout = layout or Layout((0.0,) * width, (1.0,) * width, width)
-        self.hidden, self.initial_std = hidden, initial_std
+        self.hidden, self.activation, self.initial_std = hidden, activation, initial_std
         self.generator = generator
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
 
     def _build(self, lr_schedule: Schedule) -> None:
         joints = spaces.flatdim(self.action_space)
         self.normalizer = Normalizer(torch.tensor(self.layout.offset), torch.tensor(self.layout.scale))
-        self.actor = perceptron([self.layout.actor_width, *self.hidden, joints])
-        self.critic = perceptron([len(self.layout.scale), *self.hidden, 1])
+        self.actor = perceptron([self.layout.actor_width, *self.hidden, joints], self.activation)
+        self.critic = perceptron([len(self.layout.scale), *self.hidden, 1], self.activation)
         self.log_std = nn.Parameter(torch.full((joints,), self.initial_std).log())
         last = self.actor[-1]
         assert isinstance(last, nn.Linear)
         with torch.no_grad():
             last.weight.mul_(0.01)
             last.bias.zero_()
-        self.optimizer = torch.optim.Adam(self.actor_parameters, lr=lr_schedule(1.0))
-        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=lr_schedule(1.0))
+        self.optimizer = torch.optim.Adam(self.actor_parameters, lr=lr_schedule(1.0), fused=True)
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=lr_schedule(1.0), fused=True)
 
     @property
     def actor_parameters(self) -> list[nn.Parameter]:
@@ -93,7 +94,12 @@ class ActorCritic(ActorCriticPolicy):
 
     def log_prob(self, action: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
         """(n,) of a diagonal Gaussian."""
-        return torch.distributions.Normal(mean, self.log_std.exp(), validate_args=False).log_prob(action).sum(-1)
+        deviation = (action - mean) / self.log_std.exp()
+        return -0.5 * deviation.square().sum(-1) - self.log_std.sum() - LOG_SQRT_2_PI * mean.shape[-1]
+
+    def entropy(self) -> torch.Tensor:
+        """() of the Gaussian, ½·log(2πe σ²) a dimension [nat]."""
+        return (self.log_std + 0.5 + LOG_SQRT_2_PI).sum()
 
     def sample(self, mean: torch.Tensor) -> torch.Tensor:
         """Actions around `mean`, from the owned generator."""
@@ -113,8 +119,7 @@ class ActorCritic(ActorCriticPolicy):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         normalized = self.normalizer(obs.float())
         mean = self.action_mean(normalized)
-        entropy = (self.log_std + 1.4189385332046727).sum().expand(len(mean))  # ½·log(2πe) a dimension
-        return self.value(normalized)[:, None], self.log_prob(actions, mean), entropy
+        return self.value(normalized)[:, None], self.log_prob(actions, mean), self.entropy().expand(len(mean))
 
     def predict_values(self, obs: torch.Tensor) -> torch.Tensor:
         return self.value(self.normalizer(obs.float()))[:, None]
@@ -122,3 +127,12 @@ class ActorCritic(ActorCriticPolicy):
     def _predict(self, observation: torch.Tensor, deterministic: bool = False) -> torch.Tensor:
         mean = self.action_mean(self.normalizer(observation.float()))
         return mean if deterministic else self.sample(mean)
+
+
+def kl_divergence(
+    old: torch.Tensor, old_log_std: torch.Tensor, new: torch.Tensor, new_log_std: torch.Tensor
+) -> torch.Tensor:
+    """Mean KL(old ‖ new) of diagonal Gaussians [nat], ()."""
+    variance_ratio = (2.0 * (old_log_std - new_log_std)).exp()
+    shift = ((new - old) / new_log_std.exp()).square()
+    return (0.5 * (variance_ratio + shift - 1.0) + new_log_std - old_log_std).sum(-1).mean()

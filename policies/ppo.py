@@ -6,86 +6,93 @@ continues bit for bit. With an environment that offers `step_tensor` no per-envi
 VecEnv works too.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Self
 
-import numpy as np
-import stable_baselines3
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecEnv
 
+from policies.collective import ALONE, Collective
+from policies.files.safe_files import SafeFiles
+from policies.finite import DivergedError as DivergedError
+from policies.finite import refuse_rollout, refuse_weights
+from policies.hyperparameters import NAMES, Hyperparameters
 from policies.networks import ActorCritic
-from policies.rollout import TorchRolloutBuffer
+from policies.rollout import Episodes, TorchRolloutBuffer
+from policies.symmetry import Mirror
+from policies.update import Update
+from policies.vec_env import TensorStep, device_of, sb3_locals, worlds_of
 
-MIN_LEARNING_RATE, MAX_LEARNING_RATE = 3e-5, 3e-3
+SHAPE = ("hidden", "activation", "initial_std")
+"""Hyperparameters that the policy is built with."""
 
 
-class DivergedError(RuntimeError):
-    """Training left the finite numbers; the message says where."""
-
-
-class PPO(stable_baselines3.PPO):
+class PPO(Update, SafeFiles):
     """PPO for hundreds of environments in few processes.
 
     Args:
         policy: Class of the policy, normally `ActorCritic`.
-        env: SB3 vector environment.
-        num_steps: Control steps of a rollout.
-        num_minibatches: Minibatches an epoch.
-        target_divergence: KL divergence from the rollout's policy that an update should reach [nat]; the learning rate
-            adapts to it from update to update. Adapting within an update oscillates: half of its steps did nothing.
-        value_coefficient: Weight of the value loss.
+        env: SB3 vector environment; the learner lives on its device.
+        hyperparameters: Of the update.
+        collective: The learners that learn together.
         seed: Of the owned generator: initial weights, exploration, minibatches.
-        Other arguments are those of Stable-Baselines3.
+        policy_kwargs: Of the policy, over those of `hyperparameters`.
+        settings: Single hyperparameters, over those of `hyperparameters`; other names are arguments of
+            Stable-Baselines3, such as `tensorboard_log` and `verbose`.
     """
 
-    policy: ActorCritic
-    rollout_buffer: TorchRolloutBuffer
     _last_obs: Any
     normalizer_learns = True
     """Whether the running mean and deviation of observations follow the rollouts."""
+    overlaps = True
+    """Whether the critic's update goes on during the next rollout; the numbers are the same."""
 
     def __init__(
         self,
         policy: type[ActorCritic],
         env: VecEnv,
         *,
-        num_steps: int = 24,
-        num_minibatches: int = 6,
-        n_epochs: int = 5,
-        learning_rate: float = 1e-3,
-        gamma: float = 0.97,
-        gae_lambda: float = 0.95,
-        clip_range: float = 0.2,
-        target_divergence: float = 0.03,
-        value_coefficient: float = 1.0,
-        max_grad_norm: float = 1.0,
+        hyperparameters: Hyperparameters = Hyperparameters(),  # noqa: B008  (frozen)
+        collective: Collective = ALONE,
         seed: int = 0,
         policy_kwargs: dict[str, Any] | None = None,
-        **kwargs: Any,
+        **settings: Any,
     ) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-        self.target_divergence, self.num_minibatches = target_divergence, num_minibatches
-        self.adaptive_rate = learning_rate
+        given = {name: settings.pop(name) for name in NAMES & set(settings)}
+        shape = {name: (policy_kwargs or {})[name] for name in SHAPE if name in (policy_kwargs or {})}
+        self.hyperparameters = chosen = replace(hyperparameters, **given | shape)
+        self.collective = collective
+        device = device_of(env)
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.target_divergence, self.num_minibatches = chosen.target_divergence, chosen.num_minibatches
+        self.adaptive_rate = chosen.learning_rate
+        self.mirror = Mirror.of(worlds_of(env), device) if chosen.mirror else None
+        self.last_update: dict[str, float] = {}
+        self.episodes = Episodes(env.num_envs)
+        self._critic_update: Future[dict[str, float]] | None = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # torch.nn draws initial weights from the global generator
             super().__init__(
                 policy,
                 env,
-                n_steps=num_steps,
-                batch_size=max(2, num_steps * env.num_envs // num_minibatches),
-                n_epochs=n_epochs,
-                learning_rate=learning_rate,
-                gamma=gamma,
-                gae_lambda=gae_lambda,
-                clip_range=clip_range,
-                vf_coef=value_coefficient,
-                max_grad_norm=max_grad_norm,
+                n_steps=chosen.num_steps,
+                batch_size=max(2, chosen.num_steps * env.num_envs // chosen.num_minibatches),
+                n_epochs=chosen.num_epochs,
+                learning_rate=chosen.learning_rate,
+                gamma=chosen.gamma,
+                gae_lambda=chosen.gae_lambda,
+                clip_range=chosen.clip_range,
+                ent_coef=chosen.entropy_coefficient,
+                vf_coef=chosen.value_coefficient,
+                max_grad_norm=chosen.max_grad_norm,
                 rollout_buffer_class=TorchRolloutBuffer,
-                policy_kwargs={"generator": self.generator} | (policy_kwargs or {}),
-                device="cpu",
-                **kwargs,
+                policy_kwargs={name: getattr(chosen, name) for name in SHAPE}
+                | {"generator": self.generator}
+                | (policy_kwargs or {}),
+                device=device,
+                **settings,
             )
 
     def set_random_seed(self, seed: int | None = None) -> None:
@@ -97,142 +104,87 @@ class PPO(stable_baselines3.PPO):
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: TorchRolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """Fill the buffer with `n_rollout_steps` control steps."""
-        buffer, step = rollout_buffer, getattr(env, "step_tensor", None) or _TensorStep(env)
-        observation = torch.as_tensor(self._last_obs, dtype=torch.float32)
+        buffer, step = rollout_buffer, getattr(env, "step_tensor", None) or TensorStep(env, self.device)
+        observation = torch.as_tensor(self._last_obs, dtype=torch.float32, device=self.device)
+        buffer.reset()
         callback.on_rollout_start()
         for t in range(n_rollout_steps):
-            with torch.no_grad():
-                normalized = self.policy.normalizer(observation)
-                mean = self.policy.action_mean(normalized)
-                action = self.policy.sample(mean)
-                buffer.values[t], buffer.log_probs[t] = (
-                    self.policy.value(normalized),
-                    self.policy.log_prob(action, mean),
-                )
-            buffer.observations[t], buffer.actions[t], buffer.means[t] = observation, action, mean
+            action = self._act(buffer, t, observation)
             observation, reward, terminated, truncated, final = step(action)
-            buffer.rewards[t] = self._bootstrapped(reward, truncated, final)
-            buffer.ended[t] = (terminated | truncated).float()
-            self.num_timesteps += env.num_envs
+            buffer.add_outcome(t, reward, terminated, truncated, final)
+            self.num_timesteps += env.num_envs * self.collective.size
             self._last_obs = observation
+            callback.update_locals(sb3_locals(observation, action, reward, buffer.ended[t], step))
             if not callback.on_step():
                 return False
-        with torch.no_grad():
-            buffer.values[n_rollout_steps] = self.policy.value(self.policy.normalizer(observation))
-        buffer.compute_advantages()
+        self._note_episodes(buffer)
+        self.settle()
+        if self.hyperparameters.reward_scale != 1.0:
+            buffer.rewards *= self.hyperparameters.reward_scale
+        buffer.finish(self.policy, observation)
         callback.on_rollout_end()
         return True
 
-    def _bootstrapped(self, reward: torch.Tensor, truncated: torch.Tensor, final: torch.Tensor | None) -> torch.Tensor:
-        """Reward plus the value of what a time limit cut off (Pardo et al. 2018, arXiv:1712.00378)."""
-        if final is None or not truncated.any():
-            return reward
-        with torch.no_grad():
-            return reward + self.gamma * truncated * self.policy.value(self.policy.normalizer(final))
+    @torch.no_grad()
+    def _act(self, buffer: TorchRolloutBuffer, t: int, observation: torch.Tensor) -> torch.Tensor:
+        normalized = self.policy.normalizer(observation)
+        mean = self.policy.action_mean(normalized)
+        action = self.policy.sample(mean)
+        buffer.observations[t], buffer.normalized[t] = observation, normalized
+        buffer.actions[t], buffer.means[t] = action, mean
+        return action
+
+    def _note_episodes(self, buffer: TorchRolloutBuffer) -> None:
+        """Tell SB3's log of the episodes that ended."""
+        if self.ep_info_buffer is not None:
+            self.ep_info_buffer.extend(self.episodes.take_in(buffer.rewards, buffer.ended))
 
     def train(self) -> None:
         """Several epochs of clipped policy and value updates on the rollout.
 
-        Actor and critic share no weights, so each is updated on a thread of its own: same numbers, half the time.
+        Actor and critic share no weights, so each is updated on a thread of its own. The critic's goes on during the
+        next rollout, which asks for no value before its end: the numbers are those of one thread.
         """
-        buffer, policy = self.rollout_buffer, self.policy
-        raw = buffer.observations.flatten(0, 1)
-        with torch.no_grad():
-            observations = policy.normalizer(raw)
-        batch = {name: getattr(buffer, name).flatten(0, 1) for name in ("actions", "means", "log_probs", "advantages")}
-        advantages = batch["advantages"]
-        batch["advantages"] = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-        minibatches = [rows for _ in range(self.n_epochs) for rows in self._shuffled(len(raw))]
-        with ThreadPoolExecutor(1) as pool:
-            critic = pool.submit(self._train_critic, observations, buffer.returns.flatten(), minibatches)
-            self._train_actor(observations, batch, minibatches)
-            critic.result()
-        if self.normalizer_learns:
-            policy.normalizer.update(raw)  # after the update, so that old and new probabilities see the same inputs
+        self.settle()
+        refuse_rollout(self.rollout_buffer, self.num_timesteps)
+        policy, batch = self.policy, self._batch()
+        observations, returns = batch["observations"], batch["returns"]
+        minibatches = [rows for _ in range(self.n_epochs) for rows in self._shuffled(len(returns))]
+        pool = ThreadPoolExecutor(1)
+        self._critic_update = pool.submit(self._train_critic, observations, returns, minibatches)
+        pool.shutdown(wait=False)
+        self._train_actor(observations, batch, minibatches)
+        if not self.overlaps:
+            self.settle()
+        if self.normalizer_learns:  # after the update, so that old and new probabilities see the same inputs
+            policy.normalizer.update(self._seen(), self.collective)
         self._n_updates += self.n_epochs
-        self.logger.record("train/learning_rate", self.adaptive_rate)
-        self.logger.record("train/std", policy.log_std.exp().mean().item())
-        self._refuse_nonsense()
+        self.logger.record("train/n_updates", self._n_updates, exclude="tensorboard")
+        self._refuse_weights(policy.actor_parameters)
 
-    def _shuffled(self, num_samples: int) -> tuple[torch.Tensor, ...]:
-        return torch.randperm(num_samples, generator=self.generator).chunk(self.num_minibatches)
+    def settle(self) -> None:
+        """Wait for the critic's update: from here on its weights stay until the next `train`."""
+        update, self._critic_update = self._critic_update, None
+        if update is not None:
+            self._tell(update.result())
+            self._refuse_weights(list(self.policy.critic.parameters()))
 
-    def _train_actor(
-        self, observations: torch.Tensor, batch: dict[str, torch.Tensor], minibatches: list[torch.Tensor]
-    ) -> None:
-        policy, clip = self.policy, self.clip_range(1.0)
-        old_log_std = policy.log_std.detach().clone()
-        divergences = []
-        for rows in minibatches:
-            mean = policy.action_mean(observations[rows])
-            divergences.append(
-                _kl_divergence(batch["means"][rows], old_log_std, mean.detach(), policy.log_std.detach())
-            )
-            if divergences[-1] > 4.0 * self.target_divergence:
-                break  # this rollout says nothing about policies so far away
-            ratio = (policy.log_prob(batch["actions"][rows], mean) - batch["log_probs"][rows]).exp()
-            advantages = batch["advantages"][rows]
-            surrogate = torch.min(advantages * ratio, advantages * ratio.clamp(1.0 - clip, 1.0 + clip)).mean()
-            self._descend(
-                policy.optimizer, policy.actor_parameters, self.extra_loss(observations[rows], mean) - surrogate
-            )
-        self._adapt_rate(float(np.mean(divergences[-self.num_minibatches :])))
+    def _refuse_weights(self, parameters: list[torch.nn.Parameter]) -> None:
+        refuse_weights(parameters, self.num_timesteps, self.adaptive_rate)
 
-    def _train_critic(self, observations: torch.Tensor, returns: torch.Tensor, minibatches: list[torch.Tensor]) -> None:
-        policy = self.policy
-        for rows in minibatches:
-            loss = self.vf_coef * (policy.value(observations[rows]) - returns[rows]).square().mean()
-            self._descend(policy.critic_optimizer, list(policy.critic.parameters()), loss)
+    def learn(self, *args: Any, **kwargs: Any) -> Self:
+        """As of Stable-Baselines3; every update is done when it returns."""
+        try:
+            return super().learn(*args, **kwargs)
+        finally:
+            self.settle()
 
-    def _descend(
-        self, optimizer: torch.optim.Optimizer, parameters: list[torch.nn.Parameter], loss: torch.Tensor
-    ) -> None:
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
-        optimizer.step()
+    def get_parameters(self) -> dict[str, dict]:
+        """As of Stable-Baselines3."""
+        self.settle()
+        return super().get_parameters()
 
-    def extra_loss(self, observations: torch.Tensor, mean: torch.Tensor) -> torch.Tensor | float:
-        """A term that transfer strategies add to the actor's loss, () for normalized observations and action means."""
-        return 0.0
-
-    def _adapt_rate(self, divergence: float) -> None:
-        if divergence > 1.5 * self.target_divergence:
-            self.adaptive_rate = max(MIN_LEARNING_RATE, self.adaptive_rate / 1.3)
-        elif divergence < 0.7 * self.target_divergence:
-            self.adaptive_rate = min(MAX_LEARNING_RATE, self.adaptive_rate * 1.3)
-        for group in self.policy.optimizer.param_groups:
-            group["lr"] = self.adaptive_rate
-
-    def _refuse_nonsense(self) -> None:
-        if not all(torch.isfinite(parameter).all() for parameter in self.policy.parameters()):
-            raise DivergedError(
-                f"weights are not finite after {self.num_timesteps} steps at learning rate {self.adaptive_rate:g}; "
-                "lower target_divergence, or look for NaN in the environment's observations and rewards"
-            )
-
-
-def _kl_divergence(old: torch.Tensor, old_log_std: torch.Tensor, new: torch.Tensor, new_log_std: torch.Tensor) -> float:
-    """Mean KL(old ‖ new) of diagonal Gaussians [nat]."""
-    variance_ratio = (2.0 * (old_log_std - new_log_std)).exp()
-    shift = ((new - old) / new_log_std.exp()).square()
-    return (0.5 * (variance_ratio + shift - 1.0) + new_log_std - old_log_std).sum(-1).mean().item()
-
-
-class _TensorStep:
-    """`step_tensor` for an ordinary SB3 VecEnv."""
-
-    def __init__(self, env: VecEnv) -> None:
-        self.env = env
-
-    def __call__(self, action: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        space = self.env.action_space
-        clipped = np.clip(action.numpy(), space.low, space.high)
-        observation, reward, done, infos = self.env.step(clipped)
-        next_observation = torch.as_tensor(observation, dtype=torch.float32)
-        truncated = np.array([info.get("TimeLimit.truncated", False) for info in infos])
-        final = next_observation.clone()
-        for index in np.flatnonzero(done):
-            final[index] = torch.as_tensor(infos[index]["terminal_observation"], dtype=torch.float32)
-        ended, cut = torch.as_tensor(done), torch.as_tensor(truncated)
-        return next_observation, torch.as_tensor(reward, dtype=torch.float32), ended & ~cut, ended & cut, final
+    def set_parameters(self, *args: Any, **kwargs: Any) -> None:
+        """As of Stable-Baselines3, or from a file that `save` wrote."""
+        self.settle()
+        super().set_parameters(*args, **kwargs)

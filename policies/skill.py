@@ -1,4 +1,4 @@
-"""A skill: the half of any trained policy that acts, whatever trained it, on one file.
+"""A skill: the half of any trained policy that acts, whatever trained it, in one file.
 
 `Skill` maps raw SI observation frames (history oldest first) to dimensionless actions. Its weights know nothing of the
 robot's units; `load_skill` with another robot's terms moves them there.
@@ -19,10 +19,12 @@ from envs import embodiments
 from envs.observations import Term
 from envs.randomization import Randomization
 from envs.worlds import Worlds
-from policies import checkpoint
-from policies.evaluation import Actor
+from policies.architecture import Architecture
+from policies.files import checkpoint
 from policies.networks import ActorCritic, perceptron
 from policies.normalizer import Normalizer
+from policies.players import Player
+from policies.students.encoders import ConvEncoder, GruEncoder
 from robots.records import decode
 from robots.spec import RobotSpec
 
@@ -48,10 +50,35 @@ class SkillCard:
     """What it was trained under."""
     env_steps: int = 0
     """Environment steps it took to learn, its teachers' not counted."""
+    architecture: Architecture = "mlp"
+    """See `policies.architecture`."""
+    memory: int = 0
+    """Width of the recurrent state; 0 for none."""
+    latent: int = 0
+    """Width of what the encoder gives the actor; 0 for no encoder."""
+    activation: str = "elu"
+
+    def __post_init__(self) -> None:
+        if self.architecture == "gru" and (self.history != 1 or self.memory < 1):
+            raise ValueError(
+                f"a gru reads one frame and keeps a state: history must be 1 and memory >= 1, got {self.history} and "
+                f"{self.memory}"
+            )
+        if self.architecture != "gru" and self.memory != 0:
+            raise ValueError(
+                f"memory must be 0 for architecture {self.architecture!r}, got {self.memory}; a gru has one"
+            )
+        if (self.architecture == "mlp") != (self.latent == 0):
+            raise ValueError(
+                f"latent must be 0 for an mlp, which has no encoder, and >= 1 otherwise, got {self.latent} for "
+                f"{self.architecture!r}"
+            )
 
 
 class Skill(nn.Module):
-    """A perceptron between observation frames and actions."""
+    """A perceptron between observation frames and actions, behind an encoder of the past if it has one."""
+
+    encoder: ConvEncoder | GruEncoder
 
     def __init__(self, card: SkillCard, terms: tuple[Term, ...]) -> None:
         """Fresh weights over the leading `card.frame_width` channels of `terms`."""
@@ -60,22 +87,54 @@ class Skill(nn.Module):
         offset = torch.tensor([value for term in terms for value in term.offset][: card.frame_width])
         scale = torch.tensor([value for term in terms for value in term.scale][: card.frame_width])
         self.normalizer = Normalizer(offset, scale)
-        self.actor = perceptron([card.frame_width * card.history, *card.hidden, card.num_joints])
+        inputs = card.frame_width * (card.history if card.architecture == "mlp" else 1) + card.latent
+        self.actor = perceptron([inputs, *card.hidden, card.num_joints], card.activation)
+        if card.architecture == "conv":
+            self.encoder = ConvEncoder(card.history, card.frame_width, card.latent, card.activation)
+        elif card.architecture == "gru":
+            self.encoder = GruEncoder(card.frame_width, card.memory, card.latent)
 
-    def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Actions, (n, num_joints), for raw frames, (n, history·frame_width)."""
-        shaped = frames.unflatten(-1, (self.card.history, self.card.frame_width))
-        return self.actor(self.normalizer(shaped).flatten(-2))
+    def forward(
+        self, frames: torch.Tensor, state: torch.Tensor | None = None
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Actions, (n, num_joints), for raw frames, (n, history·frame_width).
 
-    def player(self) -> Actor:
-        """An actor for observation rows that stacks its own history; for episodes that all start together."""
-        stack = FrameStack(self.card.history)
+        A gru takes a state too, (n, memory), zeros if left out, and gives (actions, next state).
+        """
+        action, _, following = self.decide(frames, state)
+        return action if following is None else (action, following)
 
-        @torch.no_grad()
-        def act(observation: torch.Tensor) -> torch.Tensor:
-            return self(stack.push(observation[:, : self.card.frame_width]))
+    def decide(
+        self, frames: torch.Tensor, state: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """Actions, latents, (n, latent), and next states, (n, memory), of `forward`; None for what there is not."""
+        normalized = self.normalizer(frames.unflatten(-1, (self.card.history, self.card.frame_width)))
+        newest = normalized[..., -1, :]
+        if self.card.architecture == "mlp":
+            return self.actor(normalized.flatten(-2)), None, None
+        following = None
+        if isinstance(self.encoder, ConvEncoder):
+            latent = self.encoder(normalized)
+        else:
+            latent, following = self.encoder(newest, self.blank_state(len(frames)) if state is None else state)
+        return self.actor(torch.cat([newest, latent], -1)), latent, following
 
-        return act
+    def unroll(
+        self, frames: torch.Tensor, state: torch.Tensor, started: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Actions and latents of a gru over sequences, (num_steps, n, ...); arguments as of `GruEncoder.unroll`."""
+        assert isinstance(self.encoder, GruEncoder)
+        normalized = self.normalizer(frames)
+        latents, _ = self.encoder.unroll(normalized, state, started)
+        return self.actor(torch.cat([normalized, latents], -1)), latents
+
+    def blank_state(self, num_worlds: int) -> torch.Tensor:
+        """(num_worlds, memory): what a recurrent skill remembers when an episode starts."""
+        return torch.zeros(num_worlds, self.card.memory)
+
+    def player(self) -> Player:
+        """An actor for observation rows that remembers by itself; for episodes that all start together."""
+        return Player(self)
 
     def export_weights(self) -> dict[str, NDArray[np.float32]]:
         """Weights by the names that bundles use."""
@@ -83,34 +142,12 @@ class Skill(nn.Module):
         weights = {"normalizer.mean": self.normalizer.mean, "normalizer.std": self.normalizer.std}
         for index, layer in enumerate(linear):
             weights |= {f"actor.{index}.weight": layer.weight, f"actor.{index}.bias": layer.bias}
+        weights |= {name: value for name, value in self.state_dict().items() if name.startswith("encoder.")}
         return {name: value.detach().numpy().astype(np.float32) for name, value in weights.items()}
 
     def save(self, path: Path) -> None:
         """Write the skill by rename."""
         checkpoint.save(path, dict(self.state_dict()), {"card": asdict(self.card)})
-
-
-class FrameStack:
-    """The last `history` frames of every world, oldest first, flattened; a starting world repeats its first frame."""
-
-    def __init__(self, history: int) -> None:
-        self.history = history
-        self.frames: torch.Tensor | None = None
-
-    def push(self, frame: torch.Tensor, started: torch.Tensor | None = None) -> torch.Tensor:
-        """Take the newest frames, (n, width), and give stacks, (n, history·width).
-
-        Args:
-            frame: Newest frames.
-            started: (n,) True where an episode has just begun.
-        """
-        if self.frames is None:
-            self.frames = frame[:, None].repeat(1, self.history, 1)
-        else:
-            self.frames = torch.cat([self.frames[:, 1:], frame[:, None]], 1)
-            if started is not None:
-                self.frames[started] = frame[started][:, None]
-        return self.frames.flatten(1)
 
 
 def load_skill(path: Path, terms: tuple[Term, ...] | None = None) -> Skill:
@@ -175,6 +212,7 @@ def skill_of(policy: ActorCritic, env: Worlds, *, robot: str, env_steps: int) ->
         history=1,
         frame_width=width,
         hidden=policy.hidden,
+        activation=policy.activation,
         num_joints=env.spec.num_joints,
         randomization=env.randomization,
         env_steps=env_steps,

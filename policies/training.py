@@ -12,9 +12,13 @@ from stable_baselines3.common.callbacks import BaseCallback
 from envs.randomization import Randomization
 from envs.randomization.schedules import Schedule
 from envs.state_dicts import prefixed, without_prefix
-from policies import checkpoint
+from policies.collective import refuse_drift, told
+from policies.divergence import DivergenceWatch
 from policies.evaluation import Actor, Evaluation, evaluate
-from policies.ppo import PPO
+from policies.files import checkpoint, rank_state
+from policies.files.learner_state import learner_state, restore_learner
+from policies.files.run_state import LOG, Say, load_run, save_run
+from policies.ppo import PPO, DivergedError
 from policies.vec_env import Sb3VecEnv
 
 CURVE_EPISODES, CURVE_SECONDS = 48, 5.0
@@ -53,6 +57,7 @@ class Training:
         file: Where checkpoints go.
         curve_points: Evaluations along the way, the ones at the start and the end not counted.
         report, should_stop: How progress is told and when to save and stop.
+        say: Is told what a user should know, such as that a damaged checkpoint was passed over.
         schedule: How the ranges of randomization widen meanwhile.
     """
 
@@ -63,6 +68,7 @@ class Training:
     curve_points: int = 8
     report: Report = lambda fraction, **metrics: None
     should_stop: Callable[[], bool] = lambda: False
+    say: Say = LOG.warning
     schedule: Schedule | None = None
     tried: float = 0.0
     """Share of the budget after which the policy was last scored for the schedule."""
@@ -71,21 +77,39 @@ class Training:
     learning_seconds: float = 0.0
     """Without evaluations and checkpoints [s]."""
 
+    def __post_init__(self) -> None:
+        rollout = self.ppo.n_steps * self.ppo.n_envs * self.ppo.collective.size
+        if self.steps < rollout:
+            raise ValueError(
+                f"steps must be at least one rollout, {rollout} = {self.ppo.n_steps} control steps of "
+                f"{rollout // self.ppo.n_steps} worlds, got {self.steps}; raise steps or simulate fewer worlds"
+            )
+
     def run(self) -> None:
         """Train to the end, from the checkpoint where there is one.
 
         Raises:
             StoppedError: `should_stop` said so; the checkpoint is saved.
+            DivergedError: the run came apart; a post-mortem lies beside its checkpoints.
         """
-        if self.file.exists():
+        if checkpoint.exists(self.file):
             self.restore()
+        refuse_drift(self.ppo.collective, dict(self.ppo.policy.state_dict()), self.ppo.num_timesteps)
         self.follow_schedule()
         if self.ppo.num_timesteps < self.steps:
-            remaining = self.steps - self.ppo.num_timesteps
-            fresh = self.ppo._last_obs is None  # a run stopped before its first step is not: its worlds must stay
-            self.ppo.learn(remaining, callback=_Watcher(self), reset_num_timesteps=fresh)
+            self._learn(self.steps - self.ppo.num_timesteps)
         self._evaluate_if_due(final=True)
         self.save()
+
+    def _learn(self, steps: int) -> None:
+        fresh = self.ppo._last_obs is None  # a run stopped before its first step is not: its worlds must stay
+        watch = DivergenceWatch(self.file)
+        try:
+            self.ppo.learn(steps, callback=[watch, _Watcher(self)], reset_num_timesteps=fresh)
+        except DivergedError as error:
+            if watch.error:  # the learner, which ends its update, may have said less on the way out
+                raise watch.error from None
+            watch.stop(str(error))  # the learner noticed first
 
     @property
     def env(self) -> Sb3VecEnv:
@@ -97,20 +121,39 @@ class Training:
         """Environment steps per second of learning, evaluations and checkpoints not counted."""
         return self.ppo.num_timesteps / max(self.learning_seconds, 1e-9)
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint of this run is about."""
+        env, policy = self.env.env, self.ppo.policy
+        return {
+            "robot": env.spec.name,
+            "model_hash": env.spec.model_hash,
+            "task": env.task.name,
+            "worlds": env.num_envs,
+            "workers": self.ppo.collective.size,
+            "observation_width": env.width,
+            "actor_width": policy.layout.actor_width,
+            "hidden_layers": list(policy.hidden),
+            "activation": policy.activation,
+        }
+
+    @property
+    def how(self) -> dict[str, str]:
+        """What decides the last bits besides versions."""
+        compiled = getattr(self.ppo, "compiled", False)
+        return {"device": self.ppo.device.type, "loss": "compiled" if compiled else "eager"}
+
     def save(self) -> None:
-        """Write everything that the rest of the run depends on."""
-        ppo = self.ppo
-        tensors = prefixed("policy", dict(ppo.policy.state_dict()))
-        tensors |= prefixed("actor_optimizer", checkpoint.optimizer_tensors(ppo.policy.optimizer))
-        tensors |= prefixed("critic_optimizer", checkpoint.optimizer_tensors(ppo.policy.critic_optimizer))
-        tensors |= prefixed("env", self.env.env.state_dict())
-        tensors |= {"generator": ppo.generator.get_state(), "last_observation": torch.as_tensor(ppo._last_obs)}
-        checkpoint.save(self.file, tensors, self._record())
+        """Write everything that the rest of the run depends on; rank 0 does, for all ranks."""
+        tensors, learner = learner_state(self.ppo)
+        own = prefixed("learner", tensors) | prefixed("env", self.env.env.state_dict())
+        tensors = rank_state.of_all(self.ppo.collective, own, self.ppo.num_timesteps)
+        if self.ppo.collective.rank == 0:
+            save_run(self.file, "training", tensors, self._record() | {"learner": learner}, self.about, self.how)
 
     def _record(self) -> dict[str, Any]:
         return {
             "env_steps": self.ppo.num_timesteps,
-            "adaptive_rate": self.ppo.adaptive_rate,
             "seconds": self.seconds,
             "learning_seconds": self.learning_seconds,
             "tried": self.tried,
@@ -120,18 +163,10 @@ class Training:
 
     def restore(self) -> None:
         """Continue where `save` was called."""
-        tensors, record = checkpoint.load(self.file)
-        ppo = self.ppo
-        ppo.policy.load_state_dict(without_prefix("policy", tensors))
-        for name, optimizer in (("actor", ppo.policy.optimizer), ("critic", ppo.policy.critic_optimizer)):
-            moments = without_prefix(f"{name}_optimizer", tensors)
-            checkpoint.load_optimizer(
-                optimizer, moments, record["adaptive_rate"] if name == "actor" else ppo.learning_rate
-            )
+        tensors, record = load_run(self.file, "training", self.about, self.say, self.how)
+        tensors = rank_state.of_this(self.ppo.collective, tensors)
+        restore_learner(self.ppo, without_prefix("learner", tensors), record["learner"])
         self.env.env.load_state_dict(without_prefix("env", tensors))
-        ppo.generator.set_state(tensors["generator"])
-        ppo._last_obs = tensors["last_observation"]
-        ppo.num_timesteps, ppo.adaptive_rate = record["env_steps"], record["adaptive_rate"]
         self.seconds, self.learning_seconds = record["seconds"], record["learning_seconds"]
         self.tried = record["tried"]
         if self.schedule:
@@ -147,14 +182,14 @@ class Training:
         if last >= 0 and done // interval == last // interval and not (final and last < done):
             return
         started = time.perf_counter()
-        evaluation = self.evaluate(self._act)
+        score, *episode_scores = self._measured()
         self.seconds += time.perf_counter() - started
         self.curve.append(
             CurvePoint(
                 env_steps=done,
                 seconds=self.seconds,
-                score=evaluation.score,
-                episode_scores=evaluation.episode_scores,
+                score=score,
+                episode_scores=tuple(episode_scores),
             )
         )
 
@@ -164,11 +199,18 @@ class Training:
             return
         progress, score = min(1.0, self.ppo.num_timesteps / self.steps), None
         if self.schedule.needs_score and progress >= self.tried + TRIAL_SHARE:
-            score = self.evaluate(self._act, self.schedule.trial, TRIAL_EPISODES).score
+            score = self._measured(self.schedule.trial, TRIAL_EPISODES)[0]
             self.tried = progress
         ranges, randomizer = self.schedule.ranges(progress, score), self.env.env.randomizer
         if ranges != randomizer.randomization:
             randomizer.set_ranges(ranges)
+
+    def _measured(self, randomization: Randomization | None = None, episodes: int | None = None) -> list[float]:
+        """Score of the policy as it is, and of each episode; rank 0 measures while the others wait."""
+        if self.ppo.collective.rank:
+            return told(self.ppo.collective, [])
+        evaluation = self.evaluate(self._act, randomization, episodes)
+        return told(self.ppo.collective, [evaluation.score, *evaluation.episode_scores])
 
     def _act(self, observation: torch.Tensor) -> torch.Tensor:
         return self.ppo.policy._predict(observation, deterministic=True)
@@ -203,8 +245,10 @@ class _Watcher(BaseCallback):
         self._count_time()
         run._evaluate_if_due()
         run.follow_schedule()
-        stop = run.should_stop()  # asked once: the answer may change, and who stops must have saved
-        if time.perf_counter() - self.saved_at > CHECKPOINT_SECONDS or stop:
+        due = time.perf_counter() - self.saved_at > CHECKPOINT_SECONDS
+        # Asked once: the answer may change, and who stops must have saved.
+        stop, due = map(bool, told(run.ppo.collective, [run.should_stop(), due]))
+        if due or stop:
             run.save()
             self.saved_at = time.perf_counter()
         run.report(

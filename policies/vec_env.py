@@ -62,3 +62,57 @@ class Sb3VecEnv(VecEnv):
         if seed is not None:
             self.env.generator.manual_seed(seed)
         return [seed] * self.num_envs
+
+
+class TensorStep:
+    """`step_tensor` for an ordinary SB3 VecEnv.
+
+    Attributes:
+        infos: Those of the last step.
+    """
+
+    def __init__(self, env: VecEnv, device: torch.device | str = "cpu") -> None:
+        self.env, self.device = env, device
+        self.infos: list[dict[str, Any]] = []
+
+    def __call__(self, action: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        space = self.env.action_space
+        assert isinstance(space, spaces.Box)
+        observation, reward, done, self.infos = self.env.step(np.clip(action.cpu().numpy(), space.low, space.high))
+        following = self._tensor(observation)
+        truncated = np.array([info.get("TimeLimit.truncated", False) for info in self.infos])
+        final = following.clone()
+        for index in np.flatnonzero(done):
+            final[index] = self._tensor(self.infos[index]["terminal_observation"])
+        ended, cut = (torch.as_tensor(flags, device=self.device) for flags in (done, truncated))
+        return following, self._tensor(reward), ended & ~cut, ended & cut, final
+
+    def _tensor(self, values: Any) -> torch.Tensor:
+        return torch.as_tensor(values, dtype=torch.float32, device=self.device)
+
+
+def device_of(env: VecEnv) -> torch.device:
+    """Where the observations of `env` are."""
+    return torch.device(getattr(getattr(env, "env", None), "device", "cpu"))
+
+
+def worlds_of(env: VecEnv) -> Worlds:
+    """The worlds behind `env`.
+
+    Raises:
+        ValueError: it is some other environment.
+    """
+    worlds: Any = getattr(env, "env", None)
+    if not hasattr(worlds, "terms"):
+        raise ValueError(f"mirror: true needs the worlds of a legged robot (Sb3VecEnv), got {type(env).__name__}")
+    return worlds
+
+
+def sb3_locals(
+    observation: torch.Tensor, action: torch.Tensor, reward: torch.Tensor, ended: torch.Tensor, step: Any
+) -> dict[str, Any]:
+    """What callbacks find in `self.locals` under SB3's names: arrays, or tensors where they are on a GPU."""
+    tensors = {"new_obs": observation, "actions": action, "rewards": reward, "dones": ended.bool()}
+    on_cpu = observation.device.type == "cpu"
+    found: dict[str, Any] = {name: value.numpy() if on_cpu else value for name, value in tensors.items()}
+    return found | {"infos": getattr(step, "infos", [{}] * len(observation))}

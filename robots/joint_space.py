@@ -50,6 +50,18 @@ class JointSpace:
     """Offsets from the nominal pose that raise every foot straight up by `lift_height`·L, soles level [rad]."""
     leg_phase: tuple[float, ...]
     """Offset of the joint's leg in the gait, 0 or π [rad]: two legs alternate, four trot, six walk as a tripod."""
+    lift_height: float = 0.0
+    """How high the gait lifts a foot, in units of L."""
+
+    @property
+    def num_legs(self) -> int:
+        """0 of what does not stand on feet."""
+        return max(self.leg, default=-1) + 1
+
+    @property
+    def foot_sign(self) -> tuple[float, ...]:
+        """`leg_sign` of the legs, in the order of the feet."""
+        return tuple(round(math.cos(_phase(leg)), 12) for leg in range(self.num_legs))
 
     @property
     def leg_sign(self) -> tuple[float, ...]:
@@ -116,6 +128,7 @@ def _compute(spec: RobotSpec, lift: float) -> JointSpace:
         sign=tuple(_signs(kinematics, owner, roles, length)),
         lift=tuple(float(value) for value in lifted),
         leg_phase=tuple(_phase(leg) for leg in owner),
+        lift_height=lift if legs else 0.0,
     )
 
 

@@ -28,6 +28,11 @@ def train(
     privileged: bool = False,
     randomization: str = "default",
     schedule: Literal["fixed", "curriculum", "automatic"] = "fixed",
+    from_: str | None = None,
+    unsafe_import: bool = False,
+    algorithm: Literal["ppo", "sac", "tqc"] = "ppo",
+    hyperparameters: str = "tuned",
+    workers: int = 1,
     store: PathLike | None = None,
     out: PathLike | None = None,
     progress: bool = False,
@@ -36,18 +41,56 @@ def train(
     return _stage("train", locals())
 
 
-def distill(
+def multitask(
     *,
-    run: str,
-    student: Literal["proprio"] = "proprio",
+    members: tuple[str, ...],
     seed: int = 0,
-    steps: int = 400_000,
-    history: int = 10,
+    steps: int = 2_800_000,
+    num_envs: int = 256,
+    privileged: bool = False,
+    randomization: str = "default",
+    hyperparameters: str = "tuned",
     store: PathLike | None = None,
     out: PathLike | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Teach a student that has only real sensors what its teacher does."""
+    """Train one policy on several tasks or robots at once."""
+    return _stage("multitask", locals())
+
+
+def member(
+    *,
+    run: str,
+    member: str,
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Take one member of a multitask policy as a skill of its own."""
+    return _stage("member", locals())
+
+
+def distill(
+    *,
+    run: str,
+    more: tuple[str, ...] = (),
+    student: Literal["proprio", "small"] = "proprio",
+    seed: int = 0,
+    steps: int = 400_000,
+    history: int = 10,
+    encoder: Literal["mlp", "conv", "gru"] = "mlp",
+    hidden: tuple[int, ...] = (),
+    latent: int = 0,
+    memory: int = 128,
+    mixing: float = 0.25,
+    lead: Literal["rollout", "episode"] = "rollout",
+    redraw: float = 0.0,
+    fine_tune: int = 0,
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Teach a student that has only real sensors what its teachers do."""
     return _stage("distill", locals())
 
 
@@ -71,11 +114,13 @@ def evaluate(
     *,
     run: str,
     episodes: int = 128,
+    robustness: bool = False,
+    axes: tuple[str, ...] = (),
     store: PathLike | None = None,
     out: PathLike | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Score a policy on fixed episodes."""
+    """Score a policy on fixed episodes; with `robustness`, also where it breaks."""
     return _stage("evaluate", locals())
 
 
@@ -98,6 +143,7 @@ def rehearse(
     seconds: float = 10.0,
     realtime_seconds: float = 30.0,
     clock: Literal["lockstep", "real"] = "lockstep",
+    require_signature: bool = False,
     seed: int = 0,
     store: PathLike | None = None,
     out: PathLike | None = None,
@@ -145,6 +191,20 @@ def inspect(*, file: str, store: PathLike | None = None) -> dict[str, Any]:
     return look(file, Store.open(store))
 
 
+def sign(*, file: str, key: str | None = None, to: str | None = None) -> dict[str, Any]:
+    """Sign a bundle with a private key; `file`, its new `digest`, and what the `key` is called."""
+    from sim2real.signatures import sign as put
+
+    return put(file, key, to)
+
+
+def keygen(*, file: str) -> dict[str, Any]:
+    """Make a key that signs bundles; what it is called, and the files of its `private` and `public` half."""
+    from sim2real.signatures import keygen as make
+
+    return make(file)
+
+
 def view(
     *,
     target: str,
@@ -178,6 +238,13 @@ def verify_randomization(*, robot: str, task: str, randomization: str = "full") 
 
     one_torch_thread()
     return report(verify(zoo.get(robot), envs.tasks.get(task), preset(randomization)))
+
+
+def zoo() -> dict[str, Any]:
+    """Name, robot, task, scores and size [bytes] of the pretrained skills that come with sim2real."""
+    from policies import zoo as shipped
+
+    return {"skills": [shipped.summary(name) for name in shipped.names()]}
 
 
 def robots() -> dict[str, Any]:

@@ -69,12 +69,15 @@ class _Parser(argparse.ArgumentParser):
 def _add_argument(sub: argparse.ArgumentParser, field: dataclasses.Field, hint: Any, text: str, command: type) -> None:
     """An argument for a field: by position if it is required and no robot, else an option."""
     required = field.default is dataclasses.MISSING
-    default = "" if required or field.default in (None, "") else f" (default: {field.default})"
+    default = "" if required or field.default in (None, "", ()) else f" (default: {field.default})"
     options: dict[str, Any] = {"help": (text + default).replace("%", "%%"), **_values(hint)}
     if required and field.name not in commands.arguments(command, "ROBOT"):
         sub.add_argument(field.name, metavar=_metavar(field.name), **options)
+    elif field.default == () and field.name in commands.arguments(command, "RUN"):
+        sub.add_argument(field.name, metavar=_metavar(field.name), **options | {"nargs": "*"})
     else:
-        sub.add_argument(f"--{field.name.replace('_', '-')}", dest=field.name, required=required, **options)
+        name = commands.option(field.name).replace("_", "-")
+        sub.add_argument(f"--{name}", dest=field.name, required=required, **options)
 
 
 def _values(hint: Any) -> dict[str, Any]:
@@ -82,7 +85,7 @@ def _values(hint: Any) -> dict[str, Any]:
     if typing.get_origin(hint) is typing.Literal:
         return {"choices": typing.get_args(hint)}
     if typing.get_origin(hint) is tuple:
-        return {"nargs": "+"}
+        return {**_values(typing.get_args(hint)[0]), "nargs": "+"}
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
@@ -91,7 +94,7 @@ def _values(hint: Any) -> dict[str, Any]:
 
 
 def _metavar(name: str) -> str:
-    return {"runs": "RUN"}.get(name, name.upper())
+    return {"runs": "RUN", "more": "RUN"}.get(name, name.upper())
 
 
 def _add_common(sub: argparse.ArgumentParser, accepted: typing.Mapping[str, Any]) -> None:

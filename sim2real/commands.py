@@ -8,13 +8,20 @@ import typing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from policies.members.names import parts
+
 # What a text stands for; `typing.get_type_hints(..., include_extras=True)` tells them apart.
 Run = Annotated[str, "RUN"]
-"""A result: a folder with `run.json`, a store key, `latest:STAGE`; in a recipe also the name of another stage."""
+"""A result: a folder with `run.json`, a store key, `latest:STAGE`, `zoo:NAME`, a bundle (.s2r); in a recipe also the
+name of another stage."""
 Robot = Annotated[str, "ROBOT"]
 """A zoo name, `menagerie:NAME`, or a folder with `robot.json`; its model hash enters the stage key."""
 Task = Annotated[str, "TASK"]
 """The name of a module in `envs/tasks`."""
+MemberName = Annotated[str, "ROBOT:TASK"]
+"""A robot, as of ROBOT, and a task on it."""
+Source = Annotated[str, "SOURCE"]
+"""Weights to begin from: a RUN, or the path of a file of another program, whose content enters the stage key."""
 NameOrFile = Annotated[str, "NAME|FILE"]
 """A name, or the path of a file whose content enters the stage key."""
 
@@ -39,28 +46,111 @@ class Train:
     """Ranges of the randomized physics."""
     schedule: Literal["fixed", "curriculum", "automatic"] = "fixed"
     """Whole ranges at once, ranges that widen over the first half of the steps, or that widen while the score lasts."""
+    from_: Source | None = None
+    """Begin with the weights of a RUN, of zoo:NAME, of a bundle (.s2r) or of a Stable-Baselines3 archive (.zip)."""
+    unsafe_import: bool = False
+    """Convert a Stable-Baselines3 archive, whose pickles are not run; it is yours to trust its weights."""
+    algorithm: Literal["ppo", "sac", "tqc"] = "ppo"
+    """PPO for many steps; SAC or TQC for few, which learn from every step many times."""
+    hyperparameters: NameOrFile = "tuned"
+    """What the task was tuned with, or a YAML or JSON file of what is to differ (PPO)."""
+    workers: int = 1
+    """Processes that learn together through Ray, each with its share of the environments and cores of its own (PPO)."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, seed=0, steps=1, num_envs=1, workers=1)
+        if self.steps < self.num_envs:
+            raise ValueError(
+                f"steps must be >= num_envs, since every environment steps at once; got {self.steps} for "
+                f"{self.num_envs}: raise steps or lower num_envs"
+            )
+        if self.num_envs % self.workers:
+            raise ValueError(
+                f"num_envs must be a multiple of workers, so that each has as many worlds; got {self.num_envs} for "
+                f"{self.workers}"
+            )
+        if self.workers > 1 and self.algorithm != "ppo":
+            raise ValueError(f"workers must be 1 for {self.algorithm}, got {self.workers}: only ppo learns in several")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Multitask:
+    """Train one policy on several tasks or robots at once (PPO)."""
+
+    members: tuple[MemberName, ...]
+    """What it must learn: ROBOT:TASK each, such as go1:velocity, on robots whose joints match one by one."""
+    seed: int = 0
+    """Of every generator."""
+    steps: int = 2_800_000
+    """Environment steps, all members together."""
+    num_envs: int = 256
+    """Environments of each member, simulated side by side."""
+    privileged: bool = False
+    """Let the actor see what hardware cannot measure: a teacher, not deployable."""
+    randomization: NameOrFile = "default"
+    """Ranges of the randomized physics."""
+    hyperparameters: NameOrFile = "tuned"
+    """What the first member's task was tuned with, or a YAML or JSON file of what is to differ."""
 
     def __post_init__(self) -> None:
         _check_ranges(self, seed=0, steps=1, num_envs=1)
+        for name in self.members:
+            parts(name)
+        if len(set(self.members)) < max(2, len(self.members)):
+            raise ValueError(f"members must be two or more different ROBOT:TASK, got {', '.join(self.members)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """Take one member of a multitask policy as a skill of its own, which every other command accepts."""
+
+    run: Run
+    """The result of multitask."""
+    member: str
+    """Which one, as its result calls it: go1:velocity."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distill:
-    """Teach a student that has only real sensors what its teacher does (DAgger)."""
+    """Teach a student that has only real sensors what its teachers do (DAgger)."""
 
     run: Run
     """The teacher."""
-    student: Literal["proprio"] = "proprio"
-    """What the student may see: its own IMU, encoders, last targets, command and clock."""
+    more: tuple[Run, ...] = ()
+    """Further teachers, on robots with the same joints and tasks with the same sensors: one student for all."""
+    student: Literal["proprio", "small"] = "proprio"
+    """A student for a robot's own sensors, or one of few weights for them."""
     seed: int = 0
     """Of every generator."""
     steps: int = 400_000
     """Environment steps, all environments together."""
     history: int = 10
-    """Control ticks of observations that the student sees."""
+    """Control ticks of observations that the student sees; a gru sees one and remembers."""
+    encoder: Literal["mlp", "conv", "gru"] = "mlp"
+    """What reads the past: the whole network, convolutions along time, or a recurrent state."""
+    hidden: tuple[int, ...] = ()
+    """Widths of the hidden layers; if left out 256 128, the teacher's behind conv or gru, 32 32 of a small student."""
+    latent: int = 0
+    """Numbers that conv or gru tell the actor; as many as the teacher is told beyond the sensors if 0."""
+    memory: int = 128
+    """Width of a gru's recurrent state."""
+    mixing: float = 0.25
+    """Part of the steps over which the teachers hand over the robots to the student, 0 to 1."""
+    lead: Literal["rollout", "episode"] = "rollout"
+    """For how long it is drawn who leads a robot meanwhile."""
+    redraw: float = 0.0
+    """Mean time after which a robot's hidden parameters change in mid-episode [s]; 0 for never."""
+    fine_tune: int = 0
+    """Environment steps of PPO for the student afterwards; the better of before and after is kept."""
 
     def __post_init__(self) -> None:
-        _check_ranges(self, seed=0, steps=1, history=1)
+        _check_ranges(self, seed=0, steps=1, history=1, latent=0, memory=1, mixing=0, redraw=0, fine_tune=0)
+        if self.mixing > 1.0:
+            raise ValueError(f"mixing must be a share within 0..1, got {self.mixing}")
+        if self.fine_tune and self.more:
+            raise ValueError("fine_tune must be 0 with several teachers: PPO on one's task would unlearn the others'")
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"hidden must be widths >= 1, got {self.hidden}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +182,17 @@ class Evaluate:
     """The policy."""
     episodes: int = 128
     """Episodes of 10 s, from fixed seeds."""
+    robustness: bool = False
+    """Also ask where it breaks: delay, friction, payload, pushes, motor strength and more, one at a time."""
+    axes: tuple[str, ...] = ()
+    """Two of those properties for a map of pairs; friction and payload, where the robot has them, if left out."""
 
     def __post_init__(self) -> None:
         _check_ranges(self, episodes=1)
+        if len(self.axes) not in (0, 2):
+            raise ValueError(f"axes must be two properties, such as friction payload, got {' '.join(self.axes)}")
+        if self.axes and not self.robustness:
+            raise ValueError("axes are those of the robustness map: add --robustness (robustness=True)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +219,8 @@ class Rehearse:
     """Length of the run against the wall clock that counts late ticks [s]; 0 leaves it out."""
     clock: Literal["lockstep", "real"] = "lockstep"
     """Of the scored episodes: the peer waits (reproducible), or deadlines."""
+    require_signature: bool = False
+    """Refuse a bundle that no trusted key has signed."""
     seed: int = 0
     """Of the first reality."""
 
@@ -163,7 +263,27 @@ class Inspect:
     """Print what a result, a recipe or a bundle holds."""
 
     file: str
-    """A RUN, a recipe (.yaml) or a bundle (.s2r)."""
+    """A RUN, a recipe (.yaml) or a bundle (.s2r); of `zoo:NAME` the card."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """Sign a bundle, so that whoever trusts the key can tell that nobody changed it."""
+
+    file: str
+    """The bundle (.s2r)."""
+    key: str | None = None
+    """Private key, as `sim2real keygen` writes it; SIM2REAL_SIGNING_KEY if left out."""
+    to: str | None = None
+    """Write the signed bundle to this file instead of in place."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keygen:
+    """Make a key that signs bundles: FILE, to be kept secret, and FILE.pub, for those who shall trust it."""
+
+    file: str
+    """The private key to write; never overwritten."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +326,11 @@ class VerifyRandomization:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Zoo:
+    """List the pretrained skills that come with sim2real; every RUN may be `zoo:NAME`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Robots:
     """List the robots."""
 
@@ -233,7 +358,17 @@ class Kind:
     """Raised when the meaning of the stage changes: older results are then not reused."""
 
 
-VERSIONS: dict[type, int] = {Train: 2, Distill: 2, Transfer: 2, Evaluate: 2, Export: 2, Rehearse: 2, Report: 1}
+VERSIONS: dict[type, int] = {
+    Train: 3,
+    Multitask: 1,
+    Member: 1,
+    Distill: 3,
+    Transfer: 3,
+    Evaluate: 3,
+    Export: 3,
+    Rehearse: 2,
+    Report: 1,
+}
 """Versions of the kinds of stages; raise one when its stage, or a task it runs, changes in meaning."""
 
 
@@ -248,16 +383,29 @@ COMMANDS: dict[str, type] = {
     "run": RunRecipe,
     **{name: kind.command for name, kind in KINDS.items()},
     "inspect": Inspect,
+    "sign": Sign,
+    "keygen": Keygen,
     "view": View,
     "verify-randomization": VerifyRandomization,
+    "zoo": Zoo,
     "robots": Robots,
     "tasks": Tasks,
     "doctor": Doctor,
 }
 
 
+def option(field: str) -> str:
+    """What users call a field: Python's reserved words carry a trailing underscore."""
+    return field.rstrip("_")
+
+
+def workers(command: Any) -> int:
+    """Processes that a command's stage starts, each with the stage's resources; 1 if it runs in its own."""
+    return getattr(command, "workers", 1)
+
+
 def arguments(command: type, marker: str) -> list[str]:
-    """Names of a command's fields that stand for a "RUN", "ROBOT", "TASK" or "NAME|FILE"."""
+    """Names of a command's fields that stand for a "RUN", "SOURCE", "ROBOT", "TASK", "ROBOT:TASK" or "NAME|FILE"."""
     hints = typing.get_type_hints(command, include_extras=True)
     return [name for name, hint in hints.items() if marker in _markers(hint)]
 

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import robots
 from policies import bundle as bundles
+from policies.architecture import CONV_CHANNELS, CONV_KERNEL, conv_lengths
 from policies.bundle import Bundle
 from policies.contract import PolicyContract, contract_for
 from policies.export.onnx import to_onnx
@@ -16,7 +18,8 @@ from robots.joint_space import joint_space
 Weights = dict[str, np.ndarray]
 
 
-def contract(name: str = "go1", history: int = 1) -> PolicyContract:
+def contract(name: str = "go1", history: int = 1, **network: Any) -> PolicyContract:
+    """The contract of a walker; `network` are architecture, activation and memory."""
     spec = robots.get(name)
     return contract_for(
         spec,
@@ -25,6 +28,7 @@ def contract(name: str = "go1", history: int = 1) -> PolicyContract:
         command_high=(0.5, 0.18, 0.1),
         delay_range=(0.0, 0.02),
         history=history,
+        **network,
     )
 
 
@@ -45,6 +49,33 @@ def busy_weights(agreed: PolicyContract, size: float = 0.02) -> Weights:
     shape = weights["actor.2.weight"].shape
     weights["actor.2.weight"] = np.random.default_rng(1).normal(0.0, size, shape).astype(np.float32)
     return weights
+
+
+def encoder_weights(agreed: PolicyContract, latent: int = 8, size: float = 0.1) -> Weights:
+    """A conv or gru policy with random weights; `size` scales its actions."""
+    rng, width, memory = np.random.default_rng(2), agreed.frame_width, agreed.memory
+
+    def linear(name: str, outputs: int, *inputs: int) -> Weights:
+        weight = rng.normal(0.0, np.prod(inputs) ** -0.5, (outputs, *inputs))
+        return {f"{name}.weight": weight, f"{name}.bias": rng.normal(0.0, 0.1, outputs)}
+
+    if agreed.architecture == "gru":
+        inputs, recurrent = (linear("", 3 * memory, columns) for columns in (width, memory))
+        encoder = {f"encoder.gru.{kind}_ih": inputs[f".{kind}"] for kind in ("weight", "bias")}
+        encoder |= {f"encoder.gru.{kind}_hh": recurrent[f".{kind}"] for kind in ("weight", "bias")}
+        encoder |= linear("encoder.head", latent, memory)
+    else:
+        *before, last = conv_lengths(agreed.history)
+        encoder = linear("encoder.embed", CONV_CHANNELS, width)
+        for index in range(len(before)):
+            encoder |= linear(f"encoder.conv.{index}", CONV_CHANNELS, CONV_CHANNELS, CONV_KERNEL)
+        encoder |= linear("encoder.head", latent, CONV_CHANNELS * last)
+    actor = linear("actor.0", 32, width + latent) | linear("actor.1", agreed.num_joints, 32)
+    actor["actor.0.weight"][:, width:] *= 3.0  # most of what it does follows from the latent
+    actor["actor.1.weight"] *= size
+    actor["actor.1.bias"] *= 0.0
+    normalizer = {"normalizer.mean": np.zeros(width), "normalizer.std": np.ones(width)}
+    return {name: value.astype(np.float32) for name, value in (normalizer | encoder | actor).items()}
 
 
 def write(path: Path, agreed: PolicyContract, weights: Weights, score: float | None = None) -> Path:

@@ -67,6 +67,15 @@ def test_a_rewound_log_forgets_what_came_after_its_checkpoint(tmp_path):
     assert table["episode"].to_pylist() == [0, 0, 0, 1]
 
 
+def test_a_log_whose_blocks_are_gone_does_not_go_on_without_them(tmp_path):
+    samples, _ = log(tmp_path)
+    samples.add(torch.arange(3), torch.ones(3, 2))
+    state = samples.flush()
+    (tmp_path / "samples-000000.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no samples .*samples-000000\.parquet.* put them back, or delete"):
+        log(tmp_path)[0].rewind(state)
+
+
 def make(folder: Path) -> tuple[VectorEnv, SampleLog]:
     spec, task = robots.get("go1"), envs.tasks.get("velocity")
     env = VectorEnv(spec, task, num_envs=4, randomization=preset("default"), num_threads=1)

@@ -147,6 +147,20 @@ def test_another_zip_is_no_bundle(path):
         bundles.read(path)
 
 
+def test_members_are_never_unpacked(path, good):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in (members(good) | {"scores.json": b" " * 10**7}).items():
+            archive.writestr(name, data)
+    with pytest.raises(BundleError, match="its members are compressed"):
+        bundles.read(path)
+
+
+def test_a_manifest_too_deep_to_be_read_is_damaged(path, good):
+    path.write_bytes(zipped({**members(good), "manifest.json": b"[" * 10**5}))
+    with pytest.raises(BundleError, match=r"manifest\.json is damaged"):
+        bundles.read(path)
+
+
 def test_a_missing_file_is_missing(path):
     with pytest.raises(FileNotFoundError):
         bundles.read(path)
@@ -166,6 +180,13 @@ def test_a_member_too_few_or_too_many_is_named(path, good):
         bundles.read(path)
     path.write_bytes(zipped(with_manifest({**held, "run.py": b"print()"})))
     with pytest.raises(BundleError, match=r"the file holds .*'run\.py'"):
+        bundles.read(path)
+
+
+@pytest.mark.parametrize("files", [sorted(MEMBERS), "", 1, None])
+def test_a_manifest_that_lists_no_hashes_is_refused(path, good, files):
+    path.write_bytes(zipped(with_manifest(members(good), files=files)))
+    with pytest.raises(BundleError, match=r"a bundle must hold .*; its manifest lists \[\]"):
         bundles.read(path)
 
 
@@ -191,6 +212,15 @@ def test_a_newer_contract_is_refused(path, good):
     path.write_bytes(zipped(with_manifest({**members(good), "contract.json": contract})))
     with pytest.raises(BundleError, match="contract schema must be 1, got 2; update sim2real"):
         bundles.read(path)
+
+
+def test_a_bundle_of_before_there_were_other_networks_is_read(path, good):
+    contract = json.loads(members(good)["contract.json"])
+    for name in ("architecture", "activation", "memory"):
+        del contract[name]
+    old = json.dumps(contract, indent=2, sort_keys=True).encode()
+    path.write_bytes(zipped(with_manifest({**members(good), "contract.json": old})))
+    assert bundles.read(path).contract == CONTRACT
 
 
 def test_reading_needs_no_torch(path, good):

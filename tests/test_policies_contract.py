@@ -1,6 +1,7 @@
 """The contract: complete, exact in JSON, and a mismatch names its field."""
 
 import json
+import math
 from dataclasses import fields, replace
 
 import deploy_bundles
@@ -86,6 +87,42 @@ def test_differences_name_fields_and_leave_provenance_out():
     assert CONTRACT.differences(other) == ["kp", "history"]
 
 
+def test_it_says_what_network_it_was_written_for():
+    gru = deploy_bundles.contract("go1", architecture="gru", memory=64, activation="tanh")
+    again = PolicyContract.from_json(gru.to_json())
+    assert (again.architecture, again.memory, again.activation, again.history) == ("gru", 64, "tanh", 1)
+    assert CONTRACT.differences(gru) == ["history", "architecture", "activation", "memory"]
+
+
+def test_a_contract_of_before_there_were_other_networks_is_one_of_a_perceptron():
+    record = json.loads(CONTRACT.to_json())
+    for name in ("architecture", "activation", "memory"):
+        del record[name]
+    assert PolicyContract.from_json(json.dumps(record)) == CONTRACT
+    assert (CONTRACT.architecture, CONTRACT.activation, CONTRACT.memory) == ("mlp", "elu", 0)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (
+            {"architecture": "gru"},
+            r"field memory must be > 0 for architecture 'gru' and 0 for any other, got 0 for 'gru'",
+        ),
+        ({"memory": 8}, r"field memory must be > 0 for architecture 'gru' and 0 for any other, got 8 for 'mlp'"),
+        ({"architecture": "conv", "memory": -1}, r"got -1 for 'conv'"),
+        ({"architecture": "gru", "memory": 8, "history": 3}, r"history must be 1 for a policy with memory, .* got 3"),
+        ({"activation": "selu"}, r"activation must be one of elu, relu, tanh, got 'selu'"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused_with_the_field(network, message):
+    with pytest.raises(ContractError, match=message):
+        deploy_bundles.contract("go1", **network)
+    record = json.loads(deploy_bundles.contract("go1").to_json()) | network
+    with pytest.raises(ContractError, match=message):
+        PolicyContract.from_json(json.dumps(record))
+
+
 def changed(**changes) -> str:
     return json.dumps(json.loads(CONTRACT.to_json()) | changes)
 
@@ -105,9 +142,12 @@ def test_a_missing_key_is_named():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"architecture": "rnn"}, r"contract\.architecture: expected one of mlp, conv, gru, got 'rnn'"),
         ({"history": "3"}, r"contract\.history: expected a whole number, got '3'"),
         ({"kp": [1.0, None]}, r"contract\.kp\[1\]: expected a number, got None"),
         ({"command_high": [1.0]}, r"contract\.command_high: expected 3 values, got \[1\.0\]"),
+        ({"control_period": math.nan}, r"contract field control_period must be a finite number, got nan"),
+        ({"position_low": [-math.inf] * 12}, r"contract field position_low\[0\] must be a finite number, got -inf"),
         ({"schema": 2}, r"contract schema must be 1, got 2; update sim2real to read it"),
     ],
 )

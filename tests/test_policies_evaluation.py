@@ -23,9 +23,13 @@ class Scripted:
     """A scoring environment of two worlds and four ticks; the second world falls in the third and starts again."""
 
     num_envs = 2
+    dt = 0.5
     space = SimpleNamespace(mass=2.0, gravity=10.0, speed=1.0)
     task = SimpleNamespace(
-        score=lambda world, space: torch.ones(2), yaw_score=lambda world, space: torch.full((2,), 0.5)
+        score=lambda world, space: torch.ones(2),
+        yaw_score=lambda world, space: torch.full((2,), 0.5),
+        score_command_high=(0.0, 0.0, 0.0),
+        terrain=None,
     )
     episode = SimpleNamespace(action=None)
 
@@ -38,10 +42,12 @@ class Scripted:
     def step(self, action):
         assert action.tolist() == [[float(self.tick)]] * 2  # the actor saw the newest observation
         self.tick += 1
+        self.ticks = {"action": self.tick, "previous_action": self.tick - 1}
         fell = torch.tensor([False, self.tick == 3])
         unknown = dict.fromkeys((field.name for field in fields(LeggedWorld)), torch.zeros(2))
         seen = {"torque": torch.full((2, 1), 3.0), "joint_vel": torch.full((2, 1), -2.0)}
         seen |= {"orientation": torch.tensor([[1.0, 0.0, 0.0, 0.0]] * 2)}
+        seen |= {name: torch.full((2, 2), float(tick**2)) for name, tick in self.ticks.items()}
         world = LeggedWorld(**unknown | seen | {"world_velocity": torch.tensor([[0.5, 0.0, 0.0]] * 2)})
         return SimpleNamespace(observation=self.observation(), terminated=fell, world=world)
 
@@ -60,10 +66,22 @@ def test_cost_of_transport_is_power_over_weight_and_speed():
     assert run_episodes(Scripted(), lambda observation: observation, 4).cost_of_transport == pytest.approx(0.6)
 
 
+def test_action_rate_is_the_mean_change_a_second_until_a_fall():
+    # Actions 1, 4, 9, 16: changes 3, 5, 7 of the first world and 3 of the second, which falls in the third tick; the
+    # first action follows on none. (3 + 5 + 7 + 3)/4 = 4.5 a tick of 0.5 s
+    assert run_episodes(Scripted(), lambda observation: observation, 4).action_rate == pytest.approx(9.0)
+    assert run_episodes(Scripted(), lambda observation: observation, 1).action_rate is None
+
+
+def test_a_task_that_asks_for_nothing_has_no_breakdown():
+    assert run_episodes(Scripted(), lambda observation: observation, 4).breakdown == {}
+
+
 def test_a_record_leaves_single_episodes_out():
     record = run_episodes(Scripted(), lambda observation: observation, 4).as_dict()
     assert "episode_scores" not in record
-    assert {"score", "score_ci", "cvar25", "falls", "episodes", "cost_of_transport", "yaw_score"} <= set(record)
+    known = {"score", "score_ci", "cvar25", "falls", "episodes", "cost_of_transport", "yaw_score", "action_rate"}
+    assert known <= set(record)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +98,18 @@ def test_standing_still_scores_what_its_commands_leave(still):
     assert still.episodes == len(still.episode_scores) == 64
     assert still.cvar25 < still.score
     assert still.cvar25 == pytest.approx(np.mean(sorted(still.episode_scores)[:16]))
+
+
+def test_standing_still_does_as_well_as_its_commands_are_slow(still):
+    groups = still.breakdown
+    assert groups["motion"]["standing"].score > 0.95
+    assert groups["vx"]["slow forward"].score > groups["vx"]["fast forward"].score + 0.2
+    assert groups["yaw_rate"]["hardly turning"].yaw_score > groups["yaw_rate"]["turning left"].yaw_score + 0.2
+    moving = groups["motion"]["moving"].episodes
+    assert moving + groups["motion"]["standing"].episodes == 64
+    assert all(sum(one.episodes for one in groups[name].values()) == moving for name in ("vx", "vy", "yaw_rate"))
+    whole = sum(group.score * group.episodes for group in groups["motion"].values()) / 64
+    assert whole == pytest.approx(still.score)
 
 
 def test_equal_policies_score_equally_at_any_number_of_threads(still):
@@ -104,6 +134,18 @@ def test_a_robot_that_is_thrown_down_scores_nothing_more():
     # Everything that counts happened before the fall: twice the time, half the mean.
     assert long.score == pytest.approx(short.score / 2.0)
     assert short.score < 0.25
+
+
+def test_a_policy_that_leaves_the_finite_numbers_has_fallen():
+    ticks = iter(range(10))
+
+    def lost(observation: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(observation), 12), 0.1 if next(ticks) < 2 else math.nan)
+
+    result = evaluate(GO1, VELOCITY, lost, episodes=2, seconds=0.2, num_threads=1)
+    assert result.falls == 2
+    assert 0.0 < result.score < 0.2  # of the first two of ten ticks
+    assert result.action_rate == 0.0  # between them; NaN counts nothing
 
 
 def test_global_generators_are_left_alone():

@@ -50,3 +50,56 @@ def test_outliers_are_clipped():
 
 def test_its_constants_are_no_part_of_a_skill():
     assert set(a_normalizer().state_dict()) == {"mean", "std", "count"}
+
+
+def test_masked_channels_stay_as_they_are():
+    normalizer = Normalizer(torch.zeros(2), torch.ones(2), mask=torch.tensor([True, False]))
+    normalizer.update(torch.tensor([[1.0, 1.0], [3.0, 0.0]]))
+    assert normalizer.mean.tolist() == [2.0, 0.0]
+    assert normalizer.std.tolist() == [1.0, 1.0]
+    assert normalizer(torch.tensor([[3.0, 1.0]])).tolist() == [[1.0, 1.0]]
+    assert set(normalizer.state_dict()) == {"mean", "std", "count"}
+
+
+def test_rows_that_are_padding_do_not_count():
+    normalizer = a_normalizer()
+    batch = torch.tensor([[1.0, 4.0], [9.0, 9.0], [3.0, 8.0]])
+    normalizer.update(batch, valid=torch.tensor([True, False, True]))
+    assert normalizer.mean.tolist() == [2.0, 6.0]
+    assert normalizer.count == 2.0
+    normalizer.update(batch, valid=torch.zeros(3, dtype=torch.bool))
+    assert normalizer.mean.tolist() == [2.0, 6.0]
+    assert normalizer.count == 2.0
+
+
+class Two:
+    """Two ranks in one process: each mean is taken with what the other rank has, in the order of the calls."""
+
+    size = 2
+
+    def __init__(self, rank: int, others: list[torch.Tensor]) -> None:
+        self.rank, self.others, self.own = rank, others, []
+
+    def average(self, tensors: list[torch.Tensor], channel: str) -> None:
+        for tensor in tensors:
+            self.own.append(tensor.clone())
+            if len(self.own) <= len(self.others):
+                tensor.copy_((tensor + self.others[len(self.own) - 1]) / 2)
+
+
+def test_ranks_with_unequal_batches_agree_on_the_moments_of_all_rows():
+    batches = [torch.tensor([[1.0, 0.0]]), torch.tensor([[4.0, 3.0], [7.0, 6.0]])]
+    said: list[list[torch.Tensor]] = [[], []]
+    for _ in range(3):  # what a rank says depends on what was agreed on before: three rounds, three averages
+        ranks = [Two(rank, said[1 - rank]) for rank in (0, 1)]
+        normalizers = [a_normalizer(), a_normalizer()]
+        for normalizer, batch, rank in zip(normalizers, batches, ranks, strict=True):
+            normalizer.update(batch, rank)
+        said = [rank.own for rank in ranks]
+    ranks = [Two(rank, said[1 - rank]) for rank in (0, 1)]
+    normalizers = [a_normalizer(), a_normalizer()]
+    for normalizer, batch, rank in zip(normalizers, batches, ranks, strict=True):
+        normalizer.update(batch, rank)
+        assert normalizer.mean.tolist() == pytest.approx([4.0, 3.0])  # (1 + 4 + 7)/3, (0 + 3 + 6)/3
+        assert normalizer.std.tolist() == pytest.approx([6.0**0.5, 6.0**0.5])  # (9 + 0 + 9)/3
+        assert normalizer.count == 3.0

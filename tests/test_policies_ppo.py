@@ -11,10 +11,11 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import policies.ppo
-from policies.networks import ActorCritic, Layout
+from policies.networks import ActorCritic, Layout, kl_divergence
 from policies.ppo import PPO, DivergedError
-from policies.rollout import TorchRolloutBuffer
+from policies.rollout import Episodes, TorchRolloutBuffer
 from policies.threads import one_torch_thread
+from policies.vec_env import TensorStep
 
 one_torch_thread()
 HIDDEN = (16, 16)
@@ -51,15 +52,12 @@ class Immediately:
 
     def __init__(self, workers: int) -> None: ...
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_) -> None: ...
-
     def submit(self, function, *arguments):
         future = Future()
         future.set_result(function(*arguments))
         return future
+
+    def shutdown(self, wait: bool) -> None: ...
 
 
 @pytest.fixture(autouse=True)
@@ -105,14 +103,18 @@ def test_nothing_flows_back_over_the_end_of_an_episode():
 
 
 def test_a_time_limit_is_worth_the_value_of_what_it_cut_off():
-    ppo = a_learner(gamma=0.5)
+    ppo = a_learner(Follow(3), gamma=0.5, num_steps=2)
     with torch.no_grad():
         ppo.policy.critic[-1].weight.zero_()
         ppo.policy.critic[-1].bias.fill_(8.0)  # V = 8 everywhere
-    reward, final = torch.tensor([1.0, 1.0, 1.0]), torch.zeros(3, 1)
-    truncated = torch.tensor([True, False, False])  # the second fell, the third goes on
-    assert ppo._bootstrapped(reward, truncated, final).tolist() == [5.0, 1.0, 1.0]  # 1 + 0.5·8
-    assert ppo._bootstrapped(reward, truncated, None) is reward
+    buffer, nobody = ppo.rollout_buffer, torch.zeros(3, dtype=torch.bool)
+    buffer.reset()
+    cut, fell = torch.tensor([True, False, False]), torch.tensor([False, True, False])
+    buffer.add_outcome(0, torch.ones(3), fell, cut, torch.zeros(3, 1))  # the third goes on
+    buffer.add_outcome(1, torch.ones(3), nobody, nobody, None)
+    buffer.value_time_limits(ppo.policy)
+    assert buffer.rewards.tolist() == [[5.0, 1.0, 1.0], [1.0, 1.0, 1.0]]  # 1 + 0.5·8
+    assert buffer.ended.tolist() == [[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
 
 
 def test_a_rollout_marks_time_limits_as_ends_and_keeps_their_value():
@@ -133,6 +135,25 @@ def test_two_threads_give_the_numbers_of_one(monkeypatch):
     alone = weights(iterations(a_learner(), 2))
     monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", ThreadPoolExecutor)
     assert torch.equal(weights(iterations(a_learner(), 2)), alone)
+
+
+def test_a_critic_that_goes_on_during_the_next_rollout_gives_the_same_numbers(monkeypatch):
+    monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", ThreadPoolExecutor)
+    waiting = a_learner()
+    waiting.overlaps = False
+    overlapping = a_learner()
+    assert overlapping.overlaps
+    assert torch.equal(weights(iterations(waiting, 3)), weights(iterations(overlapping, 3)))
+    assert waiting.last_update == overlapping.last_update
+
+
+def test_every_update_is_done_when_learn_returns(monkeypatch):
+    monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", ThreadPoolExecutor)
+    ppo = iterations(a_learner(), 1)
+    before = weights(ppo)
+    ppo.settle()
+    assert torch.equal(before, weights(ppo))
+    assert "value_loss" in ppo.last_update
 
 
 def test_an_error_on_the_critics_thread_is_raised(monkeypatch):
@@ -193,7 +214,7 @@ def test_an_ordinary_sb3_environment_works_too():
 
 def test_an_ordinary_environments_time_limit_is_no_fall():
     env = DummyVecEnv([lambda: gymnasium.make("Pendulum-v1", max_episode_steps=3)])
-    step = policies.ppo._TensorStep(env)
+    step = TensorStep(env)
     env.seed(0)
     env.reset()
     results = [step(torch.zeros(1, 1)) for _ in range(3)]
@@ -205,8 +226,70 @@ def test_an_ordinary_environments_time_limit_is_no_fall():
 
 def test_not_a_number_stops_training_with_advice():
     ppo = a_learner(Follow(observe=lambda x: x * float("nan")))
-    with pytest.raises(DivergedError, match=r"not finite after 384 steps .* lower target_divergence"):
+    with pytest.raises(
+        DivergedError, match=r"non-finite observation .* in 16 of 16 worlds .* before 384 steps; look at"
+    ):
         iterations(ppo, 1)
+
+
+def test_a_reward_that_is_not_finite_is_told_with_its_worlds():
+    ppo = a_learner(num_steps=8)
+    step, calls = ppo.env.step_tensor, []
+
+    def spoiled(action):
+        observation, reward, *others = step(action)
+        calls.append(action)
+        if len(calls) >= 6:
+            reward[3:5] = float("inf")
+        return observation, reward, *others
+
+    ppo.env.step_tensor = spoiled
+    with pytest.raises(DivergedError, match=r"non-finite reward in 2 of 16 worlds \(the first: 3, 4\).* divisions"):
+        iterations(ppo, 1)
+
+
+def test_weights_that_are_not_finite_are_told_with_the_learning_rate():
+    ppo = a_learner()
+    with torch.no_grad():
+        ppo.policy.actor[0].weight[0, 0] = float("nan")
+    with pytest.raises(DivergedError, match=r"weights are not finite .* learning rate 0.001; lower target_divergence"):
+        policies.ppo.refuse_weights(ppo.policy.actor_parameters, 0, ppo.adaptive_rate)
+
+
+def test_a_fixed_rate_stays():
+    ppo = a_learner(adaptive=False, learning_rate=1e-3)
+    ppo._adapt_rate(10.0)
+    assert ppo.adaptive_rate == 1e-3
+    assert ppo.policy.optimizer.param_groups[0]["lr"] == 1e-3
+
+
+def test_an_entropy_bonus_keeps_exploration_up():
+    std = [iterations(a_learner(entropy_coefficient=c), 3).policy.log_std.exp().item() for c in (0.0, 0.3)]
+    assert std[1] > std[0]
+
+
+def test_an_update_tells_its_figures():
+    ppo = iterations(a_learner(), 1)
+    expected = {"divergence", "clip_fraction", "policy_loss", "std", "entropy", "learning_rate", "explained_variance"}
+    assert set(ppo.last_update) == expected | {"value_loss", "actor_grad_norm", "critic_grad_norm"}
+    assert all(np.isfinite(value) for value in ppo.last_update.values())
+    assert ppo.last_update["learning_rate"] == ppo.adaptive_rate
+    assert ppo.last_update["std"] == pytest.approx(ppo.policy.log_std.exp().mean().item())
+
+
+def test_episodes_that_span_rollouts_are_counted_whole():
+    episodes = Episodes(2)
+    rewards = torch.tensor([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
+    ends = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    assert episodes.take_in(rewards, ends) == [{"r": 3.0, "l": 2}]  # 1 + 2
+    ends = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    found = episodes.take_in(rewards, ends)
+    # World 0: 3 of before and 1; then 2 alone. World 1: 60 of before and 60.
+    assert found == [{"r": 4.0, "l": 2}, {"r": 2.0, "l": 1}, {"r": 120.0, "l": 6}]
+    restored = Episodes(2)
+    restored.load_state_dict(episodes.state_dict())
+    assert restored.returns.tolist() == [3.0, 0.0]
+    assert restored.lengths.tolist() == [1, 0]
 
 
 def test_far_from_the_target_divergence_the_learning_rate_follows():
@@ -241,5 +324,5 @@ def test_probabilities_are_those_of_a_diagonal_gaussian():
 def test_divergence_of_two_gaussians():
     old, new = torch.tensor([[0.0]]), torch.tensor([[1.0]])
     # KL(N(0, 1) ‖ N(1, 2²)) = log 2 + (1 + 1)/(2·4) − ½ = 0.44315
-    divergence = policies.ppo._kl_divergence(old, torch.zeros(1), new, torch.tensor([2.0]).log())
+    divergence = kl_divergence(old, torch.zeros(1), new, torch.tensor([2.0]).log())
     assert divergence == pytest.approx(0.44315, abs=1e-5)

@@ -11,10 +11,11 @@ import envs.tasks
 import robots
 from envs.randomization import preset
 from envs.vector_env import VectorEnv
-from policies import checkpoint
+from policies.files import checkpoint
 from policies.networks import ActorCritic, Layout
+from policies.players import FrameStack
 from policies.ppo import PPO
-from policies.skill import FrameStack, Skill, SkillCard, describe, load_skill, skill_of, terms_of
+from policies.skill import Skill, SkillCard, describe, load_skill, skill_of, terms_of
 from policies.threads import one_torch_thread
 from policies.vec_env import Sb3VecEnv
 

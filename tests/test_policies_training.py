@@ -1,7 +1,11 @@
 """Training and distillation that may be killed: what is restored continues bit for bit."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from test_policies_ppo import Immediately
 
 import envs.tasks
@@ -11,11 +15,11 @@ import robots
 from envs.randomization import preset
 from envs.randomization.schedules import SCHEDULES
 from envs.vector_env import VectorEnv
-from policies import checkpoint
-from policies.distillation import Distillation
+from policies.files import checkpoint
 from policies.networks import ActorCritic, Layout
 from policies.ppo import PPO
 from policies.skill import Skill, SkillCard
+from policies.students.distillation import Distillation
 from policies.threads import one_torch_thread
 from policies.training import StoppedError, Training
 from policies.vec_env import Sb3VecEnv
@@ -37,13 +41,13 @@ def _short():
         yield
 
 
-def an_env(seed: int = 5) -> VectorEnv:
-    return VectorEnv(GO1, VELOCITY, num_envs=NUM_ENVS, randomization=preset("default"), seed=seed, num_threads=1)
+def an_env(seed: int = 5, spec=GO1) -> VectorEnv:
+    return VectorEnv(spec, VELOCITY, num_envs=NUM_ENVS, randomization=preset("default"), seed=seed, num_threads=1)
 
 
-def a_training(file, num_iterations: int, should_stop=lambda: False) -> Training:
-    env = an_env()
-    kwargs = {"layout": Layout.of(env.terms, privileged=False), "hidden": (16, 16)}
+def a_training(file, num_iterations: int, should_stop=lambda: False, spec=GO1, hidden=(16, 16)) -> Training:
+    env = an_env(spec=spec)
+    kwargs = {"layout": Layout.of(env.terms, privileged=False), "hidden": hidden}
     ppo = PPO(ActorCritic, Sb3VecEnv(env), seed=5, policy_kwargs=kwargs)
     return Training(ppo, num_iterations * ITERATION, file, num_threads=1, curve_points=1, should_stop=should_stop)
 
@@ -192,6 +196,95 @@ def scheduled(file, name: str, should_stop=lambda: False) -> Training:
     training = a_training(file, 4, should_stop)
     training.schedule = SCHEDULES[name](training.env.env.randomizer.randomization)
     return training
+
+
+def in_schema_1(file) -> None:
+    """Rewrite a training's or a distillation's checkpoint as schema 1 had it."""
+    tensors, record = checkpoint.load(file)
+    if record["kind"] == "training":
+        kept = ("env_steps", "seconds", "learning_seconds", "tried", "schedule", "curve")
+        old = {"adaptive_rate": record["learner"]["adaptive_rate"]}
+        names = {f"learner.{name}": name for name in ("generator", "last_observation")}
+        parts = {f"learner.{part}.": f"{part}." for part in ("policy", "actor_optimizer", "critic_optimizer")}
+    else:
+        kept, old = ("env_steps", "loss", "seconds", "losses"), {}
+        names = {"lesson0.player.frames": "frames", "lesson0.observation": "observation", "lesson0.started": "started"}
+        names |= {"generator": "generator"}
+        parts = {"student.": "student.", "optimizer.": "optimizer.", "lesson0.env.": "env."}
+    parts |= {"env.": "env."}
+    renamed = {}
+    for name, tensor in tensors.items():
+        part = next((part for part in parts if name.startswith(part)), None)
+        if name in names:
+            renamed[names[name]] = tensor
+        elif part:
+            renamed[parts[part] + name.removeprefix(part)] = tensor
+    record = {"schema": 1, **old, **{name: record[name] for name in kept}}
+    save_file(renamed, file, metadata={"record": json.dumps(record)})
+    assert not {"learner.policy.log_std", "lesson0.led"} & set(renamed)
+
+
+def test_a_training_of_schema_1_goes_on_bit_for_bit(tmp_path, straight_training):
+    tensors, straight = straight_training
+    file = tmp_path / "run.safetensors"
+    run_until_stopped(a_training(file, 4, stops_after(2)))
+    in_schema_1(file)
+    resumed = a_training(file, 4)
+    resumed.run()
+    assert resumed.ppo.adaptive_rate == straight.ppo.adaptive_rate
+    found = resumed.ppo.policy.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in straight.ppo.policy.state_dict().items())
+    worlds = {name: value for name, value in tensors.items() if name.startswith("env.")}
+    assert_equal({name: value for name, value in everything(resumed).items() if name.startswith("env.")}, worlds)
+    assert checkpoint.load(file)[1]["schema"] == 2
+
+
+def test_a_distillation_of_schema_1_goes_on_bit_for_bit(tmp_path):
+    straight = a_distillation(tmp_path / "straight.safetensors", 4)
+    straight.run()
+    file = tmp_path / "run.safetensors"
+    run_until_stopped(a_distillation(file, 4, stops_after(1)))
+    in_schema_1(file)
+    resumed = a_distillation(file, 4)
+    resumed.run()
+    assert_equal(resumed.student.state_dict(), straight.student.state_dict())
+    assert resumed.losses == straight.losses
+
+
+def test_a_checkpoint_of_another_network_or_robot_is_refused(tmp_path):
+    file = tmp_path / "run.safetensors"
+    run_until_stopped(a_training(file, 4, stops_after(1)))
+    with pytest.raises(ValueError, match=r"is of another run: hidden layers must be \[8\], it has \[16, 16\]"):
+        a_training(file, 4, hidden=(8,)).run()
+    with pytest.raises(ValueError, match="is of another run: robot must be 'a1', it has 'go1'; start it as it was"):
+        a_training(file, 4, spec=robots.get("a1")).run()
+    with pytest.raises(ValueError, match="must be of a distillation, got 'training'"):
+        a_distillation(file, 4).run()
+
+
+def test_a_budget_below_one_rollout_is_refused(tmp_path):
+    run = a_training(tmp_path / "run.safetensors", 1)
+    with pytest.raises(ValueError, match=r"one rollout, 192 = 24 control steps of 8 worlds, got 191; raise steps or"):
+        Training(run.ppo, ITERATION - 1, run.file)
+
+
+def test_global_generators_go_on_with_the_run(tmp_path):
+    """Users' callbacks and tasks may draw from them."""
+    file = tmp_path / "run.safetensors"
+    torch.manual_seed(3)
+    np.random.seed(3)
+    run_until_stopped(a_training(file, 4, stops_after(2)))
+    expected = torch.rand(2).tolist(), np.random.rand(2).tolist()
+    a_training(file, 4).restore()
+    assert (torch.rand(2).tolist(), np.random.rand(2).tolist()) == expected
+
+
+def test_the_last_three_checkpoints_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(policies.training, "CHECKPOINT_SECONDS", 0.0)
+    file = tmp_path / "run.safetensors"
+    run_until_stopped(a_training(file, 5, stops_after(4)))
+    kept = [checkpoint.load(each)[1]["env_steps"] // ITERATION for each in checkpoint.candidates(file)]
+    assert kept == [4, 3, 2]
 
 
 @pytest.mark.parametrize("name", ["curriculum", "automatic"])

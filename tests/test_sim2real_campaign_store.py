@@ -49,7 +49,7 @@ def test_a_result_is_named_by_folder_key_prefix_or_latest_stage(tmp_path):
     with pytest.raises(LookupError, match=r"no stage 'techer' in the store .*, did you mean 'teacher'\?"):
         store.find("latest:techer")
     with pytest.raises(
-        LookupError, match=r"no result 'abc': expected a folder with run\.json, a key .* or latest:STAGE"
+        LookupError, match=r"no result 'abc': expected a folder with run\.json, a key .* zoo:NAME, or a bundle"
     ):
         store.find("abc")
     with pytest.raises(LookupError, match=r"expected one result in .* whose key starts with 000000; none does"):

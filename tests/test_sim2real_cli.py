@@ -129,7 +129,7 @@ def test_a_failed_stage_is_exit_code_1_with_a_traceback_only_on_request(main, tm
 
 def test_a_refusal_is_exit_code_3_and_ok_unless_a_later_stage_needed_more(main, tmp_path):
     output, path = tmp_path / "out.json", tmp_path / "recipe.yaml"
-    teacher = api.train(robot="go1", steps=1, num_envs=8, privileged=True)["key"]
+    teacher = api.train(robot="go1", steps=24 * 8, num_envs=8, privileged=True)["key"]
     path.write_text(f"name: campaign\nstages:\n  e: {{kind: export, run: {teacher}}}\n")
     for arguments in (("export", teacher), ("run", path, "--executor", "inline")):
         code, out, _ = main(*arguments, "--json", output)

@@ -14,7 +14,8 @@ from emulators import emulated
 from envs.observations import Term
 from policies.bundle import read
 from policies.contract import ContractError
-from policies.export.numpy_policy import NumpyPolicy
+from policies.export.numpy_policy import NumpyPolicy, initial_state
+from policies.export.onnx import to_onnx
 from robots.backends.emulated import Imperfections
 from robots.backends.faults import Fault
 from robots.backends.udp import UdpRobot
@@ -128,7 +129,105 @@ def test_onnx_runtime_and_numpy_agree(busy_path):
     bundle = read(busy_path)
     observation = np.random.default_rng(0).normal(0.0, 2.0, (1, bundle.contract.input_width)).astype(np.float32)
     expected = NumpyPolicy(bundle.contract, bundle.weights)(observation)
-    np.testing.assert_allclose(load_policy(bundle)(observation), expected, atol=1e-5)
+    nothing = np.zeros((1, 0), dtype=np.float32)
+    targets, remembered = load_policy(bundle)(observation, nothing)
+    np.testing.assert_allclose(targets, expected, atol=1e-5)
+    assert remembered is nothing
+
+
+@pytest.fixture(scope="module")
+def recurrent(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundle") / "gru.s2r"
+    agreed = deploy_bundles.contract("go1", architecture="gru", memory=16)
+    return read(deploy_bundles.write(path, agreed, deploy_bundles.encoder_weights(agreed)))
+
+
+def unrolled(bundle, observations, state=None):
+    """What the weights make of a run's observations, (num_ticks, frame_width): targets, and the last state."""
+    policy, targets = NumpyPolicy(bundle.contract, bundle.weights), []
+    state = initial_state(bundle.contract, 1) if state is None else state
+    for observation in observations:
+        target, state = policy.step(observation[None], state)
+        targets.append(target[0])
+    return np.array(targets), state
+
+
+def test_a_policy_with_memory_walks_and_forgets_between_runs(recurrent, tmp_path):
+    with emulated(imperfections=NOISY) as (emulator, _), closing(UdpRobot(emulator.address)) as robot:
+        policy = load_policy(recurrent)
+        runtime = Runtime(recurrent, policy, robot, LockstepClock(), log=tmp_path, soft_start=0.2)
+        for _ in range(2):
+            assert runtime.run((0.4, 0.1, 0.0), 5.0) is None
+            robot.reset()
+        runtime.close()
+    log = load(tmp_path)
+    ran = np.flatnonzero(log["mode"] == Mode.RUN)
+    first, second = np.split(ran, 2)
+    assert len(first) == 250  # 5 s at 50 Hz
+    targets, memory = unrolled(recurrent, log["observation"][first])
+    np.testing.assert_allclose(log["wanted"][first], targets, atol=1e-5)
+    targets, _ = unrolled(recurrent, log["observation"][second])
+    np.testing.assert_allclose(log["wanted"][second], targets, atol=1e-5)
+    remembering, _ = unrolled(recurrent, log["observation"][second], memory)
+    assert np.abs(remembering[0] - targets[0]).max() > 1e-3  # which is how it would show if it did not forget
+    blank = [unrolled(recurrent, row[None])[0][0] for row in log["observation"][first[50:60]]]
+    assert np.abs(log["wanted"][first[50:60]] - blank).max() > 1e-2  # and so if it never remembered
+
+
+def test_a_policy_with_memory_is_driven_through_the_episodes_of_a_rehearsal(recurrent, tmp_path):
+    path, agreed = tmp_path / "gru.s2r", recurrent.contract
+    deploy_bundles.write(path, agreed, deploy_bundles.encoder_weights(agreed))
+    episodes = tuple(Episode(vx=vx, vy=0.0, yaw_rate=0.0, settle=0.2, seconds=4.0) for vx in (0.3, 0.0))
+    with emulated(imperfections=NOISY) as (emulator, _):
+        job = driver.Job(
+            bundle=path, port=emulator.address[1], clock="lockstep", soft_start=0.2, episodes=episodes, log=tmp_path
+        )
+        report = driver.drive(job)
+    assert (report["trips"], report["ticks"]) == ([], 2 * (10 + 200))  # 0.2 s of soft start and 4 s at 50 Hz
+    log = load(tmp_path)
+    for ran in np.split(np.flatnonzero(log["mode"] == Mode.RUN), 2):
+        np.testing.assert_allclose(log["wanted"][ran], unrolled(recurrent, log["observation"][ran])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["conv", "gru"])
+def test_without_onnx_runtime_the_weights_are_run_in_numpy(architecture, tmp_path, monkeypatch, caplog):
+    network = {"memory": 16} if architecture == "gru" else {"history": 10}
+    agreed = deploy_bundles.contract("go1", architecture=architecture, **network)
+    weights = deploy_bundles.encoder_weights(agreed)
+    bundle = read(deploy_bundles.write(tmp_path / "policy.s2r", agreed, weights))
+    by_graph = load_policy(bundle)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # importing it fails
+    by_weights = load_policy(bundle)
+    assert "onnxruntime is not installed" in caplog.text
+    rng = np.random.default_rng(0)
+    given = [rng.normal(0.0, 1.0, (1, width)).astype(np.float32) for width in (agreed.input_width, agreed.memory)]
+    for one, other in zip(by_graph(*given), by_weights(*given), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def swap_gates(weights):
+    """Gates z, r, n in place of r, z, n."""
+    names = [name for name in weights if name.startswith("encoder.gru.")]
+    return weights | {name: np.concatenate([np.split(weights[name], 3)[i] for i in (1, 0, 2)]) for name in names}
+
+
+def forget_the_state(weights):
+    """A unit that does not listen to its state, which shows from its second step on."""
+    return weights | {"encoder.gru.weight_hh": 0.0 * weights["encoder.gru.weight_hh"]}
+
+
+@pytest.mark.parametrize("change", [swap_gates, forget_the_state])
+def test_a_graph_that_is_not_that_of_the_weights_is_noticed_before_the_robot_is_armed(recurrent, change):
+    other = replace(recurrent, onnx=to_onnx(recurrent.contract, change(recurrent.weights)))
+    with pytest.raises(ValueError, match=r"graph and its weights disagree by more than 0\.0001 rad; export it again"):
+        load_policy(other)
+
+
+def test_a_graph_without_the_contracts_state_is_named_before_the_robot_is_armed(recurrent):
+    plain = deploy_bundles.contract("go1")
+    without_state = replace(recurrent, onnx=to_onnx(plain, deploy_bundles.standing_weights(plain)))
+    with pytest.raises(ValueError, match=r"graph takes \{'observation': 47\}, its contract says .*'state': 16"):
+        load_policy(without_state)
 
 
 def test_a_bundle_for_another_robot_is_refused_with_the_fields_name(tmp_path):
@@ -191,7 +290,7 @@ def test_the_log_of_a_run_that_broke_off_is_kept(busy_path, tmp_path, monkeypatc
 def test_the_robot_is_damped_when_the_policy_raises(busy_path):
     bundle = read(busy_path)
 
-    def broken(observation):
+    def broken(observation, state):
         raise RuntimeError("the accelerator is gone")
 
     with emulated() as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:

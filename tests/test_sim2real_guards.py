@@ -23,6 +23,7 @@ from sim2real.deploy.runtime import Mode, Runtime
 
 GO1 = robots.get("go1")
 CONTRACT = deploy_bundles.contract("go1")
+DEFAULT = np.array(CONTRACT.default_position)
 WALK = (0.5, 0.0, 0.0)
 
 
@@ -98,10 +99,30 @@ def test_after_a_trip_nothing_but_damping_is_commanded(standing):
 
 
 def test_a_policy_that_says_nothing_finite_is_damped_at_its_first_tick(standing):
-    trip, runtime, machine = run_lockstep(standing, policy=lambda observation: np.full((1, 12), np.nan))
+    trip, runtime, machine = run_lockstep(standing, policy=lambda observation, state: (np.full((1, 12), np.nan), state))
     assert (trip.guard, trip.reason) == ("non_finite", "the target is not finite")
     assert machine.first_damping()[1].sequence == trip.sequence
     assert runtime.figures.ticks == runtime.soft_start_ticks + 1
+
+
+def test_a_memory_that_is_not_finite_is_damped_at_that_tick_and_forgotten_by_the_next_run(tmp_path):
+    agreed = deploy_bundles.contract("go1", architecture="gru", memory=4)
+    path = deploy_bundles.write(tmp_path / "policy.s2r", agreed, deploy_bundles.encoder_weights(agreed))
+    states = []
+
+    def spoils_its_fifth(observation, state):
+        states.append(state)
+        return DEFAULT[None], np.full((1, 4), np.nan if len(states) == 5 else 0.5, dtype=np.float32)
+
+    with emulated() as (emulator, machine), closing(UdpRobot(emulator.address)) as robot:
+        runtime = Runtime(read(path), spoils_its_fifth, robot, LockstepClock(2.0), soft_start=0.2)
+        trip = runtime.run(WALK, 1.0)
+        assert (trip.guard, trip.reason) == ("non_finite", "the memory is not finite")
+        assert machine.first_damping()[1].sequence == trip.sequence
+        assert runtime.figures.ticks == runtime.soft_start_ticks + 5
+        robot.reset()
+        assert runtime.run(WALK, 0.1) is None
+    assert [state.tolist() for state in states[5:7]] == [[[0.0] * 4], [[0.5] * 4]]
 
 
 def test_a_wild_policy_never_commands_beyond_position_step_and_torque_limits(tmp_path):
@@ -178,8 +199,8 @@ STATE = RobotState(
 
 def bounded_target(wanted, last, **changes):
     state = replace(STATE, **changes)
-    observation = np.zeros(3, dtype=np.float32)
-    tick = Tick(state=state, stale_ticks=0, observation=observation, target=wanted, last_target=last)
+    seen = {"observation": np.zeros(3, dtype=np.float32), "memory": np.zeros((1, 0), dtype=np.float32)}
+    tick = Tick(state=state, stale_ticks=0, target=wanted, last_target=last, **seen)
     return check(tick, Limits.of(CONTRACT))
 
 

@@ -9,7 +9,7 @@ import policies.ppo
 import robots
 from envs.randomization import preset
 from envs.vector_env import VectorEnv
-from policies import checkpoint
+from policies.files import policy_file
 from policies.networks import ActorCritic, Layout
 from policies.ppo import PPO
 from policies.threads import one_torch_thread
@@ -48,7 +48,8 @@ def source(tmp_path_factory) -> Source:
     env, file = an_env("go1"), tmp_path_factory.mktemp("source") / "policy.safetensors"
     kwargs = {"layout": Layout.of(env.env.terms, privileged=False), "hidden": HIDDEN}
     ppo = PPO(ActorCritic, env, policy_kwargs=kwargs).learn(ITERATION)
-    checkpoint.save(file, dict(ppo.policy.state_dict()), {"hidden": list(HIDDEN), "privileged": False})
+    shape = {"hidden": list(HIDDEN), "activation": "elu", "privileged": False}
+    policy_file.write(file, dict(ppo.policy.state_dict()), shape)
     return Source.load(file)
 
 

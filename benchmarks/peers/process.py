@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,7 @@ class MissingError(Exception):
 
 @dataclass(frozen=True)
 class Peer:
-    """Something that steps HalfCheetah-v5."""
+    """Something that steps HalfCheetah-v5, or learns on it."""
 
     name: str
     script: str
@@ -39,6 +40,8 @@ class Peer:
     """Numbers of environments to choose the fastest from."""
     requirements: tuple[str, ...] = ()
     """What its own virtual environment holds; without any it runs in the benchmark's."""
+    additions: tuple[str, ...] = ()
+    """Packages it needs beside the benchmark's own, installed without what they require: torch stays as it is."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Of its environment."""
 
@@ -50,12 +53,26 @@ class Peer:
         """
         if not self.requirements:
             return sys.executable
-        stamp = hashlib.sha256("\n".join((sys.version, *self.requirements)).encode()).hexdigest()[:16]
-        folder = cache_dir() / stamp
+        folder = _folder(self.requirements)
         python = folder / "bin" / "python"
         if not ((folder / COMPLETE).exists() and python.exists()):
-            _install(folder, self.requirements)
+            _make(folder, self.requirements)
         return str(python)
+
+    def python_path(self) -> dict[str, str]:
+        """PYTHONPATH under which its additions are found; nothing without any.
+
+        Raises:
+            MissingError: they cannot be installed.
+        """
+        if not self.additions:
+            return {}
+        folder = _folder(self.additions)
+        if not (folder / COMPLETE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _install(sys.executable, ("--no-deps", "--target", str(folder), *self.additions))
+            (folder / COMPLETE).touch()
+        return {"PYTHONPATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))}
 
 
 def cache_dir() -> Path:
@@ -64,17 +81,25 @@ def cache_dir() -> Path:
     return Path(os.environ.get("SIM2REAL_CACHE_DIR", home / "sim2real")) / "peers"
 
 
-def _install(folder: Path, requirements: tuple[str, ...]) -> None:
+def _folder(packages: tuple[str, ...]) -> Path:
+    return cache_dir() / hashlib.sha256("\n".join((sys.version, *packages)).encode()).hexdigest()[:16]
+
+
+def _make(folder: Path, requirements: tuple[str, ...]) -> None:
     try:
         venv.create(folder, clear=True, with_pip=True, symlinks=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise MissingError(f"a virtual environment in {folder} cannot be made: {error}") from error
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run([*pip, *NETWORK, *requirements], capture_output=True, text=True)
+    _install(str(folder / "bin" / "python"), requirements)
+    (folder / COMPLETE).touch()
+
+
+def _install(python: str, arguments: tuple[str, ...]) -> None:
+    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *NETWORK]
+    done = subprocess.run([*pip, *arguments], capture_output=True, text=True)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [done.stderr.strip()]
-        raise MissingError(f"pip cannot install {' '.join(requirements)}: {errors[-1][:200]}")
-    (folder / COMPLETE).touch()
+        raise MissingError(f"pip cannot install {' '.join(arguments)}: {errors[-1][:200]}")
 
 
 class Running:
@@ -93,6 +118,7 @@ class Running:
             **os.environ,
             "OMP_NUM_THREADS": "1",
             "HALF_CHEETAH_XML": str(half_cheetah_xml()),
+            **peer.python_path(),
             **peer.variables,
         }
         self._complaints = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- a full pipe would stop it; `close` closes

@@ -40,6 +40,8 @@ class LeggedWorld(World):
     """(n,) of the base above the ground [m]."""
     foot_heights: torch.Tensor
     """(n, num_feet) clearance of the soles [m]."""
+    phase: torch.Tensor
+    """(n, 1) of the gait [rad]."""
 
     @cached_property
     def velocity(self) -> torch.Tensor:
@@ -162,6 +164,7 @@ class Legged:
             gravity=self._gravity(orientation),
             height=height,
             foot_heights=foot_heights,
+            phase=self.episode.phase,
             joint_pos=snapshot(qpos[:, self._qpos_index]),
             joint_vel=qvel[:, self._dof_index],
             torque=snapshot(self._torque),

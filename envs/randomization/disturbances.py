@@ -68,8 +68,7 @@ class Disturbances:
         if self.push_speed > 0.0:
             pushed = happens(generator, self.physics.num_worlds, self.dt, self.randomization.push_seconds)
             if len(pushed):
-                change = uniform(generator, len(pushed), 2) * self.push_speed
-                self.physics.qvel[pushed, 0:2] += change.to(self.physics.qvel.dtype)
+                self.push(pushed, uniform(generator, len(pushed), 2) * self.push_speed)
         if self.force > 0.0:
             changed = happens(generator, self.physics.num_worlds, self.dt, self.randomization.force_seconds)
             self.forces[changed] = uniform(generator, len(changed), 3) * self.force
@@ -79,6 +78,10 @@ class Disturbances:
             share = rand(generator, len(drawn), 1)
             delays = self._nominal * (drawn + self.jitter * share)
             self._delay[:, self._actuators] = delays.to(self._delay.dtype)
+
+    def push(self, worlds: torch.Tensor, change: torch.Tensor) -> None:
+        """Change the horizontal velocity of the free bases of `worlds`, (n,), at once by `change`, (n, 2) [m/s]."""
+        self.physics.qvel[worlds, 0:2] += change.to(self.physics.qvel.dtype)
 
     def restart(self, worlds: torch.Tensor) -> None:
         """Begin new episodes in `worlds`, (n,): no force until the first draw."""

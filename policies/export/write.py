@@ -1,6 +1,6 @@
 """From a skill to a bundle: record observations, pass the gate, write; or raise and write nothing."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,17 @@ from policies.contract import PolicyContract, contract_for
 from policies.export import gate
 from policies.export.gate import GateError
 from policies.export.onnx import to_onnx
-from policies.skill import FrameStack, Skill
+from policies.skill import Skill
 from robots.joint_space import joint_space
+from robots.records import encode
 from robots.spec import RobotSpec
 
 CONTROLLED = "legged"
 """Embodiment that `sim2real.deploy` has a control loop for."""
 RECORDED_WORLDS, RECORDED_STEPS, KEPT_EVERY = 64, 100, 5
 """Observations for the gate come from randomized worlds that the skill itself drives."""
+RECURRENT_WORLDS, RECURRENT_STEPS = 16, 250
+"""Of a policy with memory every step is kept: its runtimes are compared over sequences of so many."""
 
 
 def contract_of(skill: Skill, spec: RobotSpec, task: TaskSpec, *, provenance: dict[str, Any]) -> PolicyContract:
@@ -39,24 +42,29 @@ def contract_of(skill: Skill, spec: RobotSpec, task: TaskSpec, *, provenance: di
         delay_range=delay_range(skill.card.randomization, spec),
         extra_terms=unmeasurable if skill.card.privileged else (),
         history=skill.card.history,
-        provenance=provenance,
+        architecture=skill.card.architecture,
+        activation=skill.card.activation,
+        memory=skill.card.memory,
+        provenance={"randomization": encode(skill.card.randomization), **provenance},
     )
 
 
-@torch.no_grad()
 def record_observations(skill: Skill, spec: RobotSpec, task: TaskSpec, *, seed: int = 0) -> NDArray[np.float32]:
-    """Raw stacked observations, (n, history·frame_width), of the skill driving randomized robots."""
-    randomization = skill.card.randomization
-    env = make_worlds(spec, task, num_envs=RECORDED_WORLDS, randomization=randomization, seed=seed, num_threads=1)
-    stack, kept = FrameStack(skill.card.history), []
+    """Raw stacked observations, (num_steps, num_worlds, history·frame_width), of the skill driving randomized robots.
+
+    Consecutive ones for a skill with memory. A world whose robot falls begins a new episode, as the skill is told.
+    """
+    randomization, recurrent = skill.card.randomization, skill.card.memory > 0
+    worlds, steps = (RECURRENT_WORLDS, RECURRENT_STEPS) if recurrent else (RECORDED_WORLDS, RECORDED_STEPS)
+    env = make_worlds(spec, task, num_envs=worlds, randomization=randomization, seed=seed, num_threads=1)
+    player, kept = skill.player(), []
     observation, started = env.observation(), None
-    for index in range(RECORDED_STEPS):
-        frames = stack.push(observation[:, : skill.card.frame_width], started)
-        step = env.step(skill(frames))
+    for index in range(steps):
+        step = env.step(player(observation, started))
+        if recurrent or index % KEPT_EVERY == 0:
+            kept.append(player.state_dict()["frames"].flatten(1))
         observation, started = step.observation, step.terminated | step.truncated
-        if index % KEPT_EVERY == 0:
-            kept.append(frames)
-    return torch.cat(kept).numpy()
+    return torch.stack(kept).numpy()
 
 
 def write_bundle(
@@ -75,7 +83,7 @@ def write_bundle(
         skill: What to freeze.
         spec: The robot it drives.
         task: What it does.
-        scores: Its evaluation, to be carried along.
+        scores: Its evaluation, to be carried along; what the gate found is added as "parity".
         provenance: Where it comes from.
 
     Raises:
@@ -100,7 +108,7 @@ def write_bundle(
             weights=weights,
             robot=replace(spec, mjcf=mjcf.name),
             mjcf_text=mjcf.read_text(),
-            scores=scores,
+            scores=scores | {"parity": asdict(parity)},
         ),
     )
     return parity

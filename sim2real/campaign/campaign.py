@@ -23,7 +23,7 @@ from sim2real.campaign.recipe import Handling, Recipe, RecipeStage
 from sim2real.campaign.resources import Resources, cores
 from sim2real.campaign.runner import Executor, Runner
 from sim2real.campaign.store import RUN_JSON, SCHEMA, Store
-from sim2real.commands import Kind
+from sim2real.commands import Kind, workers
 
 REPORT = "report.html"
 
@@ -83,7 +83,7 @@ def run_command(
     """
     if out and os.path.lexists(out) and not _links_into(out, store):
         raise ValueError(f"--out {out} exists and is no link to a result of {store.root}; name another place")
-    handling = Handling(resources=Resources(cpus=cores()))
+    handling = Handling(resources=Resources(cpus=max(1, cores() // workers(command))))
     job = single(kind.name, RecipeStage(kind=kind, command=command, handling=handling), store)
     runner = _run([job], store, lambda: InlineExecutor(store), display)
     _raise_unless_done([job], runner, store, None)

@@ -69,6 +69,7 @@ def _run_in(attempt: Path, store: Store, job: Job, lost: Callable[[], bool], exe
         inputs=job.input_folders,
         cpus=job.resources.cpus,
         gpus=job.resources.gpus,
+        memory_gb=job.resources.memory_gb,
         lost=lost,
     )
     started, clock, before = now(), time.monotonic(), _seconds_of_attempts(checkpoint / EVENTS)

@@ -1,7 +1,7 @@
 """Run stages as Ray tasks: on a private cluster of this machine, or on one that runs already.
 
-The only module that imports Ray. Stages leave their results in the store, so nothing depends on Ray's object store;
-Ray places them, and starts them again when their process dies.
+Stages leave their results in the store, so nothing depends on Ray's object store; Ray places them, and starts them
+again when their process dies. Beside this module only `sim2real.train_ddp` imports Ray.
 """
 
 import ctypes
@@ -17,6 +17,7 @@ from sim2real.campaign.execute import run_stage
 from sim2real.campaign.job import Job, Outcome
 from sim2real.campaign.resources import Resources, host
 from sim2real.campaign.store import Store
+from sim2real.commands import workers
 
 LOG = logging.getLogger(__name__)
 CONNECT_SECONDS = 10.0
@@ -47,15 +48,10 @@ class RayExecutor:
         """Start or join the cluster; a start takes 5 to 10 s."""
         if self._started:
             return
-        _check_reachable(self._address)
-        set_environment(local=self._address == "local")
+        self._owns_cluster = connect(self._address)
+        self._started = True
         import ray
 
-        _mute_obituaries()
-        if not ray.is_initialized():
-            ray.init(**_init_arguments(self._address))
-            self._owns_cluster = True
-        self._started = True
         self._run = ray.remote(run_stage)
         self._run_fresh = ray.remote(max_calls=1)(run_stage)  # a process of its own gives its GPU memory back
 
@@ -77,12 +73,10 @@ class RayExecutor:
         return self.capacity().fits([other.resources for other in (*running, job)])
 
     def submit(self, job: Job, lease: Path) -> None:
-        need = job.resources
-        task = self._run_fresh if need.gpus else self._run
-        options: dict[str, Any] = {"memory": int(need.memory_gb * 1e9)} if need.memory_gb else {}
-        reference = task.options(
-            name=job.name, num_cpus=need.cpus, num_gpus=need.gpus, max_retries=job.retries, **options
-        ).remote(self._store, job, lease, self.name)
+        task = self._run_fresh if job.resources.gpus else self._run
+        reference = task.options(name=job.name, max_retries=job.retries, **_options(job)).remote(
+            self._store, job, lease, self.name
+        )
         self._jobs[reference] = job
         self._submitted[job.name] = time.monotonic()
 
@@ -134,6 +128,28 @@ class RayExecutor:
             again = f", in each of {job.retries + 1} attempts" if job.retries else ""
             return f"its process died (killed, or out of memory){again}"
         return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def connect(address: str) -> bool:
+    """Start a cluster ("local") or join one, unless this process is part of one; returns whether it did either."""
+    _check_reachable(address)
+    set_environment(local=address == "local")
+    import ray
+
+    _mute_obituaries()
+    if ray.is_initialized():
+        return False
+    ray.init(**_init_arguments(address))
+    return True
+
+
+def _options(job: Job) -> dict[str, Any]:
+    """What Ray is to keep for a stage's own process."""
+    if workers(job.command) > 1:
+        return {"num_cpus": 0}  # the workers that it starts ask for theirs
+    need = job.resources
+    memory = {"memory": int(need.memory_gb * 1e9)} if need.memory_gb else {}
+    return {"num_cpus": need.cpus, "num_gpus": need.gpus, **memory}
 
 
 def _check_reachable(address: str) -> None:

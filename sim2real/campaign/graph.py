@@ -6,10 +6,10 @@ from typing import Any
 
 from robots.records import nearest
 from sim2real.campaign.job import Job
-from sim2real.campaign.keys import checked, stage_key
+from sim2real.campaign.keys import checked, runs, stage_key
 from sim2real.campaign.recipe import Recipe, RecipeStage
 from sim2real.campaign.store import Found, Store
-from sim2real.commands import arguments
+from sim2real.commands import workers
 
 
 def plan(recipe: Recipe, store: Store) -> list[Job]:
@@ -44,7 +44,7 @@ def chain_lengths(jobs: list[Job]) -> dict[str, int]:
 
 def references(stage: RecipeStage, stages: list[str]) -> list[str]:
     """Names of the stages whose results a stage uses."""
-    return [run for runs in _runs(stage.command).values() for run in _tuple(runs) if run in stages]
+    return [run for given in runs(stage.command).values() for run in _tuple(given) if run in stages]
 
 
 def _in_order(recipe: Recipe) -> list[str]:
@@ -70,10 +70,10 @@ def _job(name: str, stage: RecipeStage, jobs: dict[str, Job], store: Store, stag
     command = checked(stage.command)
     keys: dict[str, str | tuple[str, ...]] = {}
     folders: dict[str, Path | tuple[Path, ...]] = {}
-    for argument, runs in _runs(command).items():
-        found = [_resolve(run, jobs, store, stages) for run in _tuple(runs)]
-        keys[argument] = tuple(item.key for item in found) if isinstance(runs, tuple) else found[0].key
-        folders[argument] = tuple(item.folder for item in found) if isinstance(runs, tuple) else found[0].folder
+    for argument, given in runs(command).items():
+        found = [_resolve(run, jobs, store, stages) for run in _tuple(given)]
+        keys[argument] = tuple(item.key for item in found) if isinstance(given, tuple) else found[0].key
+        folders[argument] = tuple(item.folder for item in found) if isinstance(given, tuple) else found[0].folder
     return Job(
         name=name,
         kind=stage.kind,
@@ -82,7 +82,7 @@ def _job(name: str, stage: RecipeStage, jobs: dict[str, Job], store: Store, stag
         input_keys=keys,
         input_folders=folders,
         after=frozenset(references(stage, stages)),
-        resources=stage.handling.resources,
+        resources=stage.handling.resources.times(workers(command)),
         retries=stage.handling.retries,
         timeout_s=stage.handling.timeout_s,
     )
@@ -101,14 +101,8 @@ def _resolve(run: str, jobs: dict[str, Job], store: Store, stages: list[str]) ->
         ) from error
 
 
-def _runs(command: Any) -> dict[str, str | tuple[str, ...]]:
-    """Name of each RUN argument that is given -> its value."""
-    runs = {name: getattr(command, name) for name in arguments(type(command), "RUN")}
-    return {name: value for name, value in runs.items() if value is not None}
-
-
-def _tuple(runs: str | tuple[str, ...]) -> tuple[str, ...]:
-    return runs if isinstance(runs, tuple) else (runs,)
+def _tuple(given: str | tuple[str, ...]) -> tuple[str, ...]:
+    return given if isinstance(given, tuple) else (given,)
 
 
 def _with_folders(command: Any, folders: dict[str, Path | tuple[Path, ...]]) -> Any:

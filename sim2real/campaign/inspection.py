@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from robots.records import encode
+from sim2real.campaign.bundles import ZOO
 from sim2real.campaign.recipe import load
 from sim2real.campaign.store import RUN_JSON, Store, read_record
 
@@ -19,6 +20,8 @@ def inspect(file: str, store: Store) -> dict[str, Any]:
         ValueError: it is damaged, or of a kind that is not known.
     """
     path = Path(file)
+    if file.startswith(ZOO):
+        return _skill_of_zoo(file.removeprefix(ZOO))
     if path.suffix == ".s2r":
         return _bundle(path)
     if path.suffix in (".yaml", ".yml"):
@@ -37,11 +40,23 @@ def inspect(file: str, store: Store) -> dict[str, Any]:
     return {"what": "result", "folder": str(found.folder), **read_record(found.folder)}
 
 
-def _bundle(path: Path) -> dict[str, Any]:
-    from policies import bundle
+def _skill_of_zoo(name: str) -> dict[str, Any]:
+    from policies import zoo
 
-    members = vars(bundle.read(_existing(path)))
-    return {"what": "bundle", **{name: _summary(value) for name, value in members.items()}}
+    path = zoo.bundle_path(name)
+    zoo.verify(path)
+    return {"what": "skill of the zoo", "bundle": str(path), **zoo.card(name)}
+
+
+def _bundle(path: Path) -> dict[str, Any]:
+    from policies import signing
+    from policies.bundle import read
+
+    bundle = read(_existing(path))
+    standing = signing.verify(bundle)
+    told = {name: _summary(value) for name, value in vars(bundle).items() if name not in ("members", "signature")}
+    signature = {"key": standing.key, "trusted": standing.trusted, "trusted_as": standing.trusted_as}
+    return {"what": "bundle", "signature": signature if standing.key else None, **told}
 
 
 def _summary(value: Any) -> Any:

@@ -27,9 +27,22 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
         asked = True
         stop()
 
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    with keeping_handlers():
+        for number in SIGNALS:
+            signal.signal(number, handle)
+        yield
+
+
+@contextmanager
+def keeping_handlers() -> Iterator[None]:
+    """Put back the handlers of both signals, whoever changed them meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # not of Python's making
+                signal.signal(number, handler)

@@ -23,6 +23,7 @@ class Job:
     after: frozenset[str] = frozenset()
     """Names of the stages it waits for."""
     resources: Resources = field(default_factory=Resources)
+    """Of all its workers together."""
     retries: int = 2
     """Further attempts when its process dies."""
     timeout_s: float | None = None

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import robots
+from policies.members.names import parts
 from robots.records import encode, nearest
 from sim2real.campaign.files import sha256
-from sim2real.commands import Kind, arguments
+from sim2real.commands import Kind, arguments, option
 
 KEY_LENGTH = 24
+ARCHIVE = ".zip"
+"""What the file of another program ends with, among the values of a SOURCE; the others are RUNs."""
 Command = TypeVar("Command")
 
 
@@ -39,18 +42,33 @@ def checked(command: Command) -> Command:
     """
     changes: dict[str, Any] = {}
     for name, value in _given(command, "ROBOT"):
-        robots.get(value)
-        changes[name] = os.path.abspath(value) if Path(value, "robot.json").is_file() else value
+        changes[name] = _checked_robot(value)
     for _, value in _given(command, "TASK"):
-        if value not in task_names():
-            known = task_names()
-            raise LookupError(f"no task named {value!r}{nearest(value, known)}; tasks are {', '.join(known)}")
-    for name, value in _given(command, "NAME|FILE"):
-        if _is_path(value):
-            if not Path(value).is_file():
-                raise FileNotFoundError(f"{name}: no file {value!r} in {Path.cwd()}")
-            changes[name] = os.path.abspath(value)
+        _check_task(value)
+    for name, value in _given(command, "ROBOT:TASK"):
+        changes[name] = tuple(_checked_member(member) for member in value)
+    for name, value in _files(command):
+        if not Path(value).is_file():
+            raise FileNotFoundError(f"{option(name)}: no file {value!r} in {Path.cwd()}")
+        changes[name] = os.path.abspath(value)
     return replace(command, **changes)  # type: ignore[type-var]
+
+
+def _checked_robot(name: str) -> str:
+    robots.get(name)
+    return os.path.abspath(name) if Path(name, "robot.json").is_file() else name
+
+
+def _check_task(name: str) -> None:
+    if name not in task_names():
+        known = task_names()
+        raise LookupError(f"no task named {name!r}{nearest(name, known)}; tasks are {', '.join(known)}")
+
+
+def _checked_member(name: str) -> str:
+    robot, task = parts(name)
+    _check_task(task)
+    return f"{_checked_robot(robot)}:{task}"
 
 
 def stage_key(kind: Kind, command: Any, inputs: dict[str, str | tuple[str, ...]]) -> str:
@@ -62,8 +80,9 @@ def stage_key(kind: Kind, command: Any, inputs: dict[str, str | tuple[str, ...]]
 
 def params(command: Any) -> dict[str, Any]:
     """The parameters of a command as JSON data, without its inputs."""
-    runs = arguments(type(command), "RUN")
-    return {field.name: encode(getattr(command, field.name)) for field in fields(command) if field.name not in runs}
+    files = [name for name, _ in _files(command)]
+    inputs = {name for marker in ("RUN", "SOURCE") for name in arguments(type(command), marker) if name not in files}
+    return {field.name: encode(getattr(command, field.name)) for field in fields(command) if field.name not in inputs}
 
 
 def _identity(command: Any) -> dict[str, Any]:
@@ -71,13 +90,37 @@ def _identity(command: Any) -> dict[str, Any]:
     identity = params(command)
     for name, value in _given(command, "ROBOT"):
         identity[name] = {"model_hash": robots.get(value).model_hash}
-    for name, value in _given(command, "NAME|FILE"):
-        if _is_path(value):
-            identity[name] = {"sha256": sha256(Path(value))}
+    for name, value in _given(command, "ROBOT:TASK"):
+        members = [parts(member) for member in value]
+        identity[name] = [{"model_hash": robots.get(robot).model_hash, "task": task} for robot, task in members]
+    for name, value in _files(command):
+        identity[name] = {"sha256": sha256(Path(value))} | _beside(Path(value))
     return identity
 
 
-def _given(command: Any, marker: str) -> list[tuple[str, str]]:
+def _beside(file: Path) -> dict[str, str]:
+    """Hash of the statistics that belong to an archive, if there are any."""
+    if file.suffix != ARCHIVE:
+        return {}
+    from policies.files.sb3_statistics import statistics_file
+
+    found = statistics_file(file)
+    return {"statistics": sha256(found)} if found else {}
+
+
+def runs(command: Any) -> dict[str, str | tuple[str, ...]]:
+    """Name of each argument that is given and stands for a RUN -> its value."""
+    given = _given(command, "RUN") + _given(command, "SOURCE")
+    return {name: value for name, value in given if (name, value) not in _files(command)}
+
+
+def _files(command: Any) -> list[tuple[str, str]]:
+    """Arguments that are files, which count by their content."""
+    named = [(name, value) for name, value in _given(command, "NAME|FILE") if _is_path(value)]
+    return named + [(name, value) for name, value in _given(command, "SOURCE") if value.endswith(ARCHIVE)]
+
+
+def _given(command: Any, marker: str) -> list[tuple[str, Any]]:
     values = [(name, getattr(command, name)) for name in arguments(type(command), marker)]
     return [(name, value) for name, value in values if value is not None]
 

@@ -60,6 +60,10 @@ class LeaseView:
         self._renewed = 0
         self._seen = time.monotonic()
 
+    def __reduce__(self) -> tuple[type["LeaseView"], tuple[Path]]:
+        """Another process begins with a view of its own: clocks differ from host to host."""
+        return LeaseView, (self._path,)
+
     def lost(self) -> bool:
         """Whether the driver asked to stop, or has not renewed its lease for long."""
         try:

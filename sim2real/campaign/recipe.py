@@ -20,7 +20,7 @@ import yaml
 from robots.records import decode, nearest
 from sim2real.campaign.resources import Resources
 from sim2real.campaign.store import RESERVED
-from sim2real.commands import KINDS, Kind
+from sim2real.commands import KINDS, Kind, option
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 FOLDERS = (Path("launch"), Path(sys.prefix, "share", "sim2real", "launch"))
@@ -127,12 +127,13 @@ def _stage(data: Any, where: str, kinds: dict[str, Kind]) -> RecipeStage:
     if kind is None:
         known = ", ".join(kinds)
         raise ValueError(f"{where}: no kind {data['kind']!r}{nearest(data['kind'], kinds)}; kinds are {known}")
-    handled, arguments = _names(Handling), _names(kind.command)
+    handled, arguments = _names(Handling), {option(name): name for name in _names(kind.command)}
     for key in data:
         if key not in {"kind", *handled, *arguments}:
             valid = ["kind", *arguments, *handled]
             raise ValueError(f"{where}: unknown key {key!r}{nearest(key, valid)}; valid keys are {', '.join(valid)}")
-    command: Any = decode(kind.command, {name: data[name] for name in arguments if name in data}, where)
+    given = {name: data[key] for key, name in arguments.items() if key in data}
+    command: Any = decode(kind.command, given, where)
     handling = decode(Handling, {name: data[name] for name in handled if name in data}, where)
     return RecipeStage(kind=kind, command=command, handling=handling)
 

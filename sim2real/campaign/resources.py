@@ -29,6 +29,10 @@ class Resources:
         if self.memory_gb < 0.0:
             raise ValueError(f"memory_gb must be >= 0 [GB], got {self.memory_gb}")
 
+    def times(self, workers: int) -> "Resources":
+        """What so many of them need."""
+        return Resources(cpus=self.cpus * workers, gpus=self.gpus * workers, memory_gb=self.memory_gb * workers)
+
     def lacking(self, request: "Resources") -> str:
         """What these resources lack for `request`, in words; empty if it fits."""
         pairs = (

@@ -38,6 +38,8 @@ class Stage:
     cpus: int = 1
     """Cores this stage may keep busy."""
     gpus: float = 0.0
+    memory_gb: float = 0.0
+    """What is kept for it [GB]; 0 if nothing is."""
     lost: Callable[[], bool] = _never
     """Whether the campaign wants this stage to stop, or is gone."""
     was_told_to_stop: bool = field(default=False, init=False)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from robots.records import nearest
+from sim2real.campaign import bundles
 from sim2real.campaign.files import hashes, place, read_json, sync, sync_tree, write_json
 from sim2real.campaign.keys import KEY_LENGTH
 
@@ -91,7 +92,7 @@ class Store:
                 shutil.rmtree(attempt, ignore_errors=True)
 
     def find(self, run: str) -> Found:
-        """The result that a RUN names: a folder with `run.json`, a key (prefix), or `latest:STAGE`.
+        """The result that a RUN names: a folder with `run.json`, a key (prefix), `latest:STAGE`, or a bundle.
 
         Raises:
             LookupError: nothing or too much matches.
@@ -104,13 +105,15 @@ class Store:
     def _find(self, run: str) -> Found:
         if run.startswith("latest:"):
             return self._latest(run.removeprefix("latest:"))
+        if bundles.is_bundle(run):
+            return bundles.import_bundle(run, self)
         if (Path(run) / RUN_JSON).is_file():
             return _found_in(Path(run).resolve())
         if re.fullmatch(rf"[0-9a-f]{{{MIN_PREFIX},{KEY_LENGTH}}}", run):
             return self._by_prefix(run)
         raise LookupError(
             f"no result {run!r}: expected a folder with {RUN_JSON}, a key of the store {self.root} (at least "
-            f"{MIN_PREFIX} digits), or latest:STAGE"
+            f"{MIN_PREFIX} digits), latest:STAGE, zoo:NAME, or a bundle (.s2r)"
         )
 
     def _by_prefix(self, prefix: str) -> Found:

@@ -8,9 +8,13 @@ def show(command: str, result: dict[str, Any]) -> None:
     """Print the result of a command."""
     printers = {
         "run": _campaign,
+        "evaluate": _evaluation,
         "inspect": _inspection,
+        "sign": _signed,
+        "keygen": _key,
         "view": _view,
         "verify-randomization": _verification,
+        "zoo": _zoo,
         "robots": _robots,
         "tasks": _tasks,
         "doctor": _doctor,
@@ -27,6 +31,15 @@ def _stage(result: dict[str, Any]) -> None:
     print(f"{'from the store' if result['cached'] else 'result'}: {result['run']}")
 
 
+def _evaluation(result: dict[str, Any]) -> None:
+    """The tables first: what is asked for most stands last, above the prompt."""
+    from sim2real.campaign import scoreboard
+
+    for line in scoreboard.lines(result):
+        print(line)
+    _stage({name: value for name, value in result.items() if name not in scoreboard.TABLES})
+
+
 def _campaign(result: dict[str, Any]) -> None:
     statuses = [stage["status"] for stage in result["stages"]]
     counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
@@ -41,6 +54,16 @@ def _campaign(result: dict[str, Any]) -> None:
 
 def _inspection(result: dict[str, Any]) -> None:
     print(json.dumps(result, indent=2))
+
+
+def _signed(result: dict[str, Any]) -> None:
+    trusted = f"trusted here as {result['trusted_as']!r}" if result["trusted_as"] else "not trusted here"
+    print(f"signed by key {result['key']}, {trusted}: {result['file']} (digest {result['digest'][:16]})")
+
+
+def _key(result: dict[str, Any]) -> None:
+    print(f"key {result['key']}\nprivate, keep it secret: {result['private']}")
+    print(f"public: {result['public']}; to trust it, copy it to {result['trusted_folder']}")
 
 
 def _view(result: dict[str, Any]) -> None:
@@ -60,6 +83,16 @@ def _verification(result: dict[str, Any]) -> None:
     print(", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses)))
     for problem in result["problems"]:
         print(f"FAILED {problem}")
+
+
+def _zoo(result: dict[str, Any]) -> None:
+    print(f"{'skill':<16} {'robot':<12} {'task':<16} score [95 % interval]  kB   recipe")
+    for skill in result["skills"]:
+        low, high = skill["score_ci"]
+        score = f"{skill['score']:.3f} [{low:.3f}, {high:.3f}]"
+        named = f"{skill['name']:<16} {skill['robot']:<12} {skill['task']:<16}"
+        print(f"{named} {score:<21}  {skill['bytes'] / 1000:<4.0f} {skill['recipe']}")
+    print("each is a RUN called zoo:NAME; sim2real inspect zoo:NAME prints its card")
 
 
 def _robots(result: dict[str, Any]) -> None:

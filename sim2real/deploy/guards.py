@@ -9,7 +9,7 @@ SI; joint arrays in the canonical order of the contract.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,8 @@ class Tick:
     """Ticks since a state came whose sequence and time had moved on."""
     observation: NDArray[np.float32]
     """What the policy saw."""
+    memory: NDArray[np.float32]
+    """What the policy hands to its next tick; nothing for most."""
     target: Array
     """What the policy wants [rad]; bounded by the guards before this one."""
     last_target: Array
@@ -87,7 +89,7 @@ def _non_finite(tick: Tick, limits: Limits) -> str:
     state = tick.state
     sensors = (state.joint_pos, state.joint_vel, state.joint_torque, state.orientation, state.gyro)
     seen: dict[str, NDArray] = {"state": np.concatenate(sensors), "observation": tick.observation}
-    seen["target"] = tick.target
+    seen |= {"memory": tick.memory, "target": tick.target}
     for name, values in seen.items():
         if not np.isfinite(values).all():
             return f"the {name} is not finite"
@@ -178,18 +180,8 @@ def check(tick: Tick, limits: Limits) -> Verdict:
             allowed = guard.bounds(tick, limits)
             if (allowed != tick.target).any():
                 bounded.append(guard.name)
-                tick = _with_target(tick, allowed)
+                tick = replace(tick, target=allowed)
     return Verdict(target=tick.target, bounded=tuple(bounded))
-
-
-def _with_target(tick: Tick, target: Array) -> Tick:
-    return Tick(
-        state=tick.state,
-        stale_ticks=tick.stale_ticks,
-        observation=tick.observation,
-        target=target,
-        last_target=tick.last_target,
-    )
 
 
 def _between(low: Array, values: Array, high: Array) -> Array:

@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.bundle import Bundle
-from policies.export.numpy_policy import NumpyPolicy
+from policies.export.numpy_policy import NumpyPolicy, initial_state
+from policies.export.onnx_policy import OnnxPolicy
 
-Policy = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Policy = Callable[[NDArray[np.float32], NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Raw observation, (1, input_width), and recurrent state, (1, memory), to joint targets [rad], (1, num_joints), and the
+next state."""
 AGREEMENT = 1e-4
 """Largest difference between graph and weights [rad]; the export gate allowed a tenth of it."""
 WARM_UP = 300
@@ -18,40 +21,38 @@ log = logging.getLogger(__name__)
 
 
 def load_policy(bundle: Bundle) -> Policy:
-    """The policy of `bundle`, warmed up: raw observations (1, input_width) to joint targets [rad], (1, num_joints).
+    """The policy of `bundle`, warmed up.
 
     Raises:
         ValueError: the graph does not fit the contract, or its weights.
     """
+    reference = NumpyPolicy(bundle.contract, bundle.weights)
     try:
-        policy = _onnx_policy(bundle)
+        policy: Policy = OnnxPolicy(bundle.contract, bundle.onnx).step
     except ImportError:
         log.warning("onnxruntime is not installed: the policy runs in numpy (pip install onnxruntime)")
-        policy = NumpyPolicy(bundle.contract, bundle.weights)
-    _warm_up(policy, NumpyPolicy(bundle.contract, bundle.weights))
+        policy = reference.step
+    _warm_up(policy, reference)
     return policy
 
 
 def _warm_up(policy: Policy, reference: NumpyPolicy) -> None:
-    """Call the policy on random sensor readings and compare it with its weights in numpy."""
-    width, joints, rng = reference.contract.input_width, reference.contract.num_joints, np.random.default_rng(0)
-    for observation in rng.standard_normal((WARM_UP, 1, width), dtype=np.float32):
-        targets = policy(observation)
-        if targets.shape != (1, joints):
-            raise ValueError(f"policy must return (1, {joints}) joint targets, got {targets.shape}")
-        if not np.abs(targets - reference(observation)).max() <= AGREEMENT:
+    """Call the policy on random sensor readings and compare it with its weights in numpy.
+
+    Each call starts from the state that the weights gave, so that a policy with memory is compared call by call.
+    """
+    contract, rng = reference.contract, np.random.default_rng(0)
+    state = initial_state(contract, 1)
+    for observation in rng.standard_normal((WARM_UP, 1, contract.input_width), dtype=np.float32):
+        got, expected = policy(observation, state), reference.step(observation, state)
+        shapes = tuple(part.shape for part in got)
+        if shapes != ((1, contract.num_joints), (1, contract.memory)):
+            raise ValueError(
+                f"policy must return (1, {contract.num_joints}) joint targets and (1, {contract.memory}) numbers to "
+                f"remember, got {shapes}"
+            )
+        if not all(np.abs(one - other).max(initial=0.0) <= AGREEMENT for one, other in zip(got, expected, strict=True)):
             raise ValueError(
                 f"the bundle's graph and its weights disagree by more than {AGREEMENT:g} rad; export it again"
             )
-
-
-def _onnx_policy(bundle: Bundle) -> Policy:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(bundle.onnx, options, providers=["CPUExecutionProvider"])
-    name, output = session.get_inputs()[0].name, session.get_outputs()[0].name
-    return lambda observation: session.run([output], {name: observation})[0]
+        state = expected[1]

@@ -1,4 +1,7 @@
-"""From a robot's state to what its policy was trained to see: raw SI in contract order, history oldest frame first."""
+"""From a robot's state to what its policy was trained to see: raw SI in contract order, history oldest frame first.
+
+And what a policy with memory remembers from tick to tick.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +9,7 @@ from numpy.typing import NDArray
 from envs.commands import advance_phase, clock, is_standing
 from envs.observations import actor_observation, projected_gravity
 from policies.contract import ContractError, PolicyContract
+from policies.export.numpy_policy import initial_state
 from robots.state import Array, RobotState
 
 TERMS = ("gravity", "gyro", "command", "joint_pos", "joint_vel", "previous_target", "clock")
@@ -13,6 +17,8 @@ TERMS = ("gravity", "gyro", "command", "joint_pos", "joint_vel", "previous_targe
 
 class Observer:
     """Stacks observations and runs the gait clock; one call of `observe` is one control tick.
+
+    `memory`, (1, contract.memory), is what the policy gave last for its next tick.
 
     Raises:
         ContractError: the policy wants to see something that this loop does not measure.
@@ -30,7 +36,8 @@ class Observer:
         self.restart()
 
     def restart(self) -> None:
-        """Forget the past: the next frame fills the whole history."""
+        """Forget the past: the next frame fills the whole history, the memory is zero."""
+        self.memory = initial_state(self.contract, 1)
         self._phase = np.zeros((1, 1))
         self._empty = True
         self._frames[:] = 0.0

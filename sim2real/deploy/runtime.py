@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from policies import signing
 from policies.bundle import Bundle
 from policies.contract import ContractError, PolicyContract
 from robots.backends.udp_packets import RobotInfo
@@ -98,8 +99,10 @@ class Runtime:
         clock: Paces the loop.
         log: Folder for the recording, or None.
         soft_start: Time from the measured to the nominal pose [s].
+        require_signature: Run only what a trusted key has signed.
 
     Raises:
+        BundleError: the bundle is not what was signed, or nobody trusted has.
         ContractError: the bundle is for another robot, or needs sensors that are not there.
         ValueError: robot and loop keep different clocks.
     """
@@ -113,7 +116,9 @@ class Runtime:
         *,
         log: Path | None = None,
         soft_start: float = 1.0,
+        require_signature: bool = False,
     ) -> None:
+        signing.verify(bundle, require_signature=require_signature)
         self.contract, self.policy, self.robot, self.clock = bundle.contract, policy, robot, clock
         check_robot(self.contract, robot.info)
         if clock.kind != robot.info.clock:
@@ -221,6 +226,7 @@ class Runtime:
             state=self._state,
             stale_ticks=self._stale,
             observation=self.observer.newest,
+            memory=self.observer.memory,
             target=wanted,
             last_target=self._last_target,
             stop=self.stop.pressed_by,
@@ -232,7 +238,8 @@ class Runtime:
 
     def _decide(self, state: RobotState) -> Array:
         observation = self.observer.observe(state, self._command, self._last_target)
-        return self.policy(observation)[0].astype(np.float64)
+        targets, self.observer.memory = self.policy(observation, self.observer.memory)
+        return targets[0].astype(np.float64)
 
     def _note(self, wanted: Array, verdict: Verdict, sent: RobotCommand, tick_us: float) -> None:
         self.figures.add(tick_us, verdict.bounded)

@@ -39,15 +39,25 @@ class Job:
     episodes: tuple[Episode, ...]
     log: Path | None = None
     """Folder for the recording."""
+    require_signature: bool = False
+    """Run only what a trusted key has signed."""
 
 
 def drive(job: Job) -> dict[str, Any]:
     """Run every episode; returns the runtime's report."""
-    bundle = read(job.bundle)
+    bundle = read(job.bundle, require_signature=job.require_signature)
     policy = load_policy(bundle)
     clock: Clock = LockstepClock() if job.clock == "lockstep" else RealClock(bundle.contract.control_period)
     with closing(UdpRobot(("127.0.0.1", job.port))) as robot:
-        runtime = Runtime(bundle, policy, robot, clock, log=job.log, soft_start=job.soft_start)
+        runtime = Runtime(
+            bundle,
+            policy,
+            robot,
+            clock,
+            log=job.log,
+            soft_start=job.soft_start,
+            require_signature=job.require_signature,
+        )
         stolen = stolen_seconds()
         try:
             granted = _play(job, runtime, robot)

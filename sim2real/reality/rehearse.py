@@ -57,6 +57,8 @@ class Trial:
     """Length of an episode [s]."""
     log: Path | None = None
     """Folder for the recording."""
+    require_signature: bool = False
+    """Run only what a trusted key has signed."""
 
     @property
     def episodes(self) -> tuple[Episode, ...]:
@@ -104,6 +106,7 @@ def _job(trial: Trial, port: int) -> dict[str, Any]:
         "soft_start": SOFT_START,
         "episodes": encode(trial.episodes),
         "log": None if trial.log is None else str(trial.log),
+        "require_signature": trial.require_signature,
     }
 
 

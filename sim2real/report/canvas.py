@@ -2,8 +2,10 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -23,6 +25,17 @@ VARIABLES = {
     RED: "--red",
 }
 """What matplotlib draws in these colours takes those of the page."""
+PRINTED = {
+    INK: "#0f172a",
+    MUTED: "#5b6779",
+    GRID: "#e3e8ef",
+    PAPER: "#ffffff",
+    BLUE: "#2563eb",
+    ORANGE: "#d9580d",
+    GREEN: "#0a7d57",
+    RED: "#c62828",
+}
+"""The same for pictures of their own: those of the page on white paper."""
 WIDTH = 9.6
 """Of a plot [inch]; the page scales it."""
 BACKDROP = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
@@ -48,10 +61,16 @@ STYLE = {
 
 
 @contextmanager
-def figure(height: float) -> Iterator[Figure]:
-    """A figure as wide as the page, of a height [inch], in the page's style."""
-    with mpl.rc_context(STYLE):
+def figure(height: float, colours: Mapping[str, str] | None = None) -> Iterator[Figure]:
+    """A figure as wide as the page, of a height [inch], in the page's style and in its colours, or in `colours`."""
+    taken: Mapping[Any, Any] = colours or {}
+    with mpl.rc_context({name: taken.get(value, value) for name, value in STYLE.items()}):
         yield Figure(figsize=(WIDTH, height))
+
+
+def png(drawn: Figure, path: Path) -> None:
+    """Write a figure in printed colours as a picture on white paper."""
+    drawn.savefig(path, dpi=150, facecolor=PRINTED[PAPER], metadata={"Software": None})
 
 
 def svg(drawn: Figure, name: str) -> Html:

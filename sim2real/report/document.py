@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sim2real.report import crossing, formats, handover, learning, origin, overview
+from sim2real.report import crossing, evaluation, formats, handover, learning, origin, overview
 from sim2real.report.html import Html, data_url, page, tag
 from sim2real.report.results import Result
 from sim2real.report.story import Story
@@ -11,7 +11,7 @@ from sim2real.report.video import Film, Films
 SECTIONS: dict[str, Callable[[Result, Story], Html]] = {
     "train": learning.training,
     "distill": learning.distillation,
-    "evaluate": learning.evaluation,
+    "evaluate": evaluation.section,
     "export": crossing.export,
     "rehearse": crossing.rehearsal,
     "transfer": handover.section,

@@ -1,4 +1,4 @@
-"""Sections on what was learned: training, distillation, evaluation."""
+"""Sections on what was learned: training, distillation."""
 
 from sim2real.report import formats, plots
 from sim2real.report.canvas import MUTED
@@ -57,12 +57,6 @@ def distillation(result: Result, story: Story) -> Html:
     return tag("section", *parts, facts(rows), _losses(result))
 
 
-def evaluation(result: Result, story: Story) -> Html:
-    """Scores of a policy on fixed episodes."""
-    robot = story.robot(result)
-    return tag("section", tag("h2", f"Evaluation: {robot}"), facts(score_rows(result)))
-
-
 def score_rows(result: Result) -> list[tuple[str, str]]:
     """What an evaluation says, for a table of facts."""
     falls, episodes = result.number("falls"), result.number("episodes")
@@ -75,6 +69,7 @@ def score_rows(result: Result) -> list[tuple[str, str]]:
         ("Yaw score, standing still", formats.score(result.number("yaw_no_op"))),
         ("Falls", fallen),
         ("Cost of transport", formats.score(result.number("cost_of_transport"))),
+        ("Action rate, in units of action a second", formats.score(result.number("action_rate"))),
     ]
 
 

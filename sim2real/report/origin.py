@@ -1,9 +1,10 @@
 """The section on where the numbers come from: versions, keys, seeds, and the commands that make them again."""
 
 import shlex
+from dataclasses import MISSING, fields
 from typing import Any
 
-from sim2real.commands import KINDS, arguments
+from sim2real.commands import KINDS, arguments, option
 from sim2real.report import formats
 from sim2real.report.html import Html, table, tag
 from sim2real.report.results import Result
@@ -47,9 +48,15 @@ def _links(story: Story) -> dict[str, str]:
 
 def _command(result: Result, names: dict[str, str]) -> str:
     link = names[result.key or str(result.folder)]
-    words = ["sim2real", result.kind, *_positional(result, names)]
-    for name, value in result.params.items():
-        words += _option(name, value)
+    placed = _placed(result)
+    words = [
+        "sim2real",
+        result.kind,
+        *_positional(result, names),
+        *(text for texts in placed.values() for text in texts),
+    ]
+    for name, value in {**_sources(result, names), **result.params}.items():
+        words += [] if name in placed else _option(name, value)
     return shlex.join([*words, "--out", link])
 
 
@@ -61,14 +68,34 @@ def _positional(result: Result, names: dict[str, str]) -> list[str]:
     return [names.get(key, key) for key in keys if isinstance(key, str)]
 
 
+def _placed(result: Result) -> dict[str, list[str]]:
+    """Parameters that are told by their place, after the results."""
+    if result.kind not in KINDS:
+        return {}
+    command = KINDS[result.kind].command
+    robots = arguments(command, "ROBOT")
+    needed = [field.name for field in fields(command) if field.default is MISSING and field.name not in robots]
+    return {name: _texts(result.params[name]) for name in needed if name in result.params}
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(each) for each in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def _sources(result: Result, names: dict[str, str]) -> dict[str, str]:
+    """Results that are given by an option."""
+    given = arguments(KINDS[result.kind].command, "SOURCE") if result.kind in KINDS else []
+    keys = {name: str(result.inputs[name]) for name in given if name in result.inputs}
+    return {name: names.get(key, key) for name, key in keys.items()}
+
+
 def _option(name: str, value: Any) -> list[str]:
-    flag = name.replace("_", "-")
-    if value is None or value == "":
+    flag = option(name).replace("_", "-")
+    if value is None or value == "" or (isinstance(value, (list, tuple)) and not value):
         return []
     if isinstance(value, bool):
         return [f"--{flag}" if value else f"--no-{flag}"]
-    values = value if isinstance(value, (list, tuple)) else [value]
-    return [f"--{flag}", *map(str, values)]
+    return [f"--{flag}", *_texts(value)]
 
 
 def _stages(story: Story) -> Html:

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from envs.embodiments.embodiment import Actor
 from envs.embodiments.legged import LeggedWorld
 from envs.randomization import preset
 from envs.task import TaskSpec, World
 from envs.vector_env import VectorEnv
-from policies.skill import Actor
 from robots.spec import RobotSpec
 from sim2real.report.captions import Caption
 from sim2real.report.footage import Footage

@@ -1,90 +1,173 @@
-"""Distil a privileged teacher into a student that has only the sensors of a real robot."""
+"""Distil teachers into a student that has only the sensors of a real robot, and measure what it kept and can stand."""
 
+import copy
+from dataclasses import replace
 from typing import Any
 
-import torch
-
-import envs.tasks
 from envs.make import make_worlds
 from envs.worlds import Worlds
-from policies.distillation import Distillation
 from policies.evaluation import evaluate
 from policies.seeds import part_seed
-from policies.skill import Skill, SkillCard, load_skill, robot_of
+from policies.skill import Skill, SkillCard, load_skill
+from policies.students.adaptation import adaptation
+from policies.students.distillation import Distillation
+from policies.students.finetuning import fine_tuning
+from policies.students.lessons import Lesson
+from policies.students.schooling import Teacher, fresh, hull, marks, refuse, shape
 from policies.threads import one_torch_thread
 from policies.training import StoppedError
 from sim2real.campaign.stage import Stage
+from sim2real.campaign.store import read_record
 from sim2real.commands import Distill
-from sim2real.stages.results import SAMPLES, SKILL, deployable, keep_samples, parent_scores
+from sim2real.stages.results import SAMPLES, SKILL, deployable, keep_samples
 
 NUM_ENVS = 256
-HIDDEN = (256, 128)
+HIDDEN, SMALL = (256, 128), (32, 32)
+LATENT = 16
+"""Width of what an encoder tells where no teacher is told more than the student."""
 
 
 def distill(command: Distill, stage: Stage) -> dict[str, Any]:
     """Teach a student; see `sim2real.commands.Distill`."""
     one_torch_thread()
-    teacher = load_skill(stage.input() / SKILL)
-    if teacher.card.history > 1:
-        raise ValueError(
-            f"a teacher acts on the newest frame alone, this skill reads a history of {teacher.card.history} frames: "
-            "name the teacher that it was distilled from"
-        )
-    spec, task = robot_of(teacher.card), envs.tasks.get(teacher.card.task)
-    env = make_worlds(
-        spec,
-        task,
-        num_envs=NUM_ENVS,
-        randomization=teacher.card.randomization,
-        seed=part_seed(command.seed, "worlds"),
+    teachers = _teachers(stage)
+    refuse(teachers, small=command.student == "small")
+    worlds = [_worlds(command, stage, teacher, index, len(teachers)) for index, teacher in enumerate(teachers)]
+    distillation = _distillation(command, stage, teachers, worlds)
+    samples = [
+        keep_samples(env, stage, lambda: distillation.env_steps, _numbered("samples", index))
+        for index, env in enumerate(worlds)
+    ]
+    try:
+        distillation.run()
+        student, tuned = _fine_tuned(command, stage, distillation.student, teachers[0])
+    except StoppedError:
+        return {}
+    for index, log in enumerate(samples):
+        log.finish(stage.out / _numbered(SAMPLES, index))
+    student.requires_grad_(False).save(stage.out / SKILL)
+    return (
+        _result(student, teachers, stage)
+        | tuned
+        | {
+            "env_steps": student.card.env_steps,
+            "seconds": distillation.seconds,
+            "losses": distillation.losses,
+        }
+    )
+
+
+def _teachers(stage: Stage) -> list[Teacher]:
+    more = stage.inputs.get("more", ())
+    assert isinstance(more, tuple)
+    folders = [stage.input(), *more]
+    return [Teacher.of(load_skill(folder / SKILL), read_record(folder)["result"]["score"]) for folder in folders]
+
+
+def _numbered(name: str, index: int) -> str:
+    """A file's name; that of every teacher but the first has its number."""
+    stem, dot, suffix = name.partition(".")
+    return f"{stem}-{index}{dot}{suffix}" if index else name
+
+
+def _worlds(command: Distill, stage: Stage, teacher: Teacher, index: int, num_teachers: int) -> Worlds:
+    """A teacher's share of the worlds."""
+    return make_worlds(
+        teacher.spec,
+        teacher.task,
+        num_envs=NUM_ENVS // num_teachers,
+        randomization=teacher.skill.card.randomization,
+        seed=part_seed(command.seed, f"worlds of teacher {index}" if index else "worlds"),
         num_threads=stage.cpus,
     )
-    distillation = Distillation(
-        teacher,
-        _fresh_student(command, teacher, env),
-        env,
+
+
+def _distillation(command: Distill, stage: Stage, teachers: list[Teacher], worlds: list[Worlds]) -> Distillation:
+    skills = [teacher.skill for teacher in teachers]
+    share = command.steps / (command.steps + command.fine_tune)
+    return Distillation(
+        skills[0],
+        fresh(_card(command, skills, worlds[0]), worlds[0], command.seed),
+        worlds[0],
         command.steps,
         stage.checkpoint / "distillation.safetensors",
         seed=command.seed,
-        report=stage.report,
+        more=tuple(Lesson(skill, env) for skill, env in zip(skills[1:], worlds[1:], strict=True)),
+        teacher_share=command.mixing,
+        lead=command.lead,
+        redraw_seconds=command.redraw,
+        report=lambda fraction, **metrics: stage.report(share * fraction, **metrics),
         should_stop=stage.should_stop,
     )
-    samples = keep_samples(env, stage, lambda: distillation.env_steps)
-    try:
-        distillation.run()
-    except StoppedError:
-        return {}
-    samples.finish(stage.out / SAMPLES)
-    student = distillation.student.requires_grad_(False)
-    student.save(stage.out / SKILL)
-    evaluation = evaluate(spec, task, student.player(), num_threads=stage.cpus)
-    teacher_score = parent_scores(stage)["score"]
-    return evaluation.as_dict() | {
-        "robot": teacher.card.robot,
-        "task": task.name,
-        "teacher_score": teacher_score,
-        "ratio": evaluation.score / teacher_score,
-        "history": command.history,
-        "env_steps": distillation.env_steps,
-        "seconds": distillation.seconds,
-        "losses": distillation.losses,
-        "bundle": deployable(student, stage, spec, task, evaluation),
-    }
 
 
-def _fresh_student(command: Distill, teacher: Skill, env: Worlds) -> Skill:
-    card = SkillCard(
-        robot=teacher.card.robot,
-        model_hash=teacher.card.model_hash,
-        task=teacher.card.task,
+def _card(command: Distill, teachers: list[Skill], env: Worlds) -> SkillCard:
+    first, encoder = teachers[0].card, command.encoder
+    told = min(card.frame_width - env.actor_width for card in (skill.card for skill in teachers))
+    hidden = HIDDEN if encoder == "mlp" else first.hidden
+    return SkillCard(
+        robot=first.robot,
+        model_hash=first.model_hash,
+        task=first.task,
         privileged=False,
-        history=command.history,
+        history=1 if encoder == "gru" else command.history,
         frame_width=env.actor_width,
-        hidden=HIDDEN,
+        hidden=command.hidden or (SMALL if command.student == "small" else hidden),
         num_joints=env.spec.num_joints,
-        randomization=env.randomization,
+        randomization=hull([skill.card.randomization for skill in teachers]),
         env_steps=command.steps,
+        architecture=encoder,
+        memory=command.memory if encoder == "gru" else 0,
+        latent=0 if encoder == "mlp" else command.latent or told or LATENT,
+        activation=first.activation,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(command.seed)  # torch.nn draws initial weights from the global generator
-        return Skill(card, env.terms)
+
+
+def _fine_tuned(command: Distill, stage: Stage, student: Skill, teacher: Teacher) -> tuple[Skill, dict[str, Any]]:
+    """The better of the student as it is and after PPO, and what both scored under the teacher's randomization."""
+    if command.fine_tune == 0:
+        return student, {}
+    before, share = copy.deepcopy(student), command.steps / (command.steps + command.fine_tune)
+    ranges = teacher.skill.card.randomization
+    run = fine_tuning(
+        student,
+        make_worlds(
+            teacher.spec,
+            teacher.task,
+            num_envs=NUM_ENVS,
+            randomization=ranges,
+            seed=part_seed(command.seed, "worlds of fine-tuning"),
+            num_threads=stage.cpus,
+        ),
+        command.fine_tune,
+        seed=part_seed(command.seed, "fine-tuning"),
+        file=stage.checkpoint / "fine_tuning.safetensors",
+        num_threads=stage.cpus,
+        report=lambda fraction, **metrics: stage.report(share + (1.0 - share) * fraction, **metrics),
+        should_stop=stage.should_stop,
+    )
+    run.run()
+    scores = [
+        evaluate(teacher.spec, teacher.task, skill.player(), randomization=ranges, num_threads=stage.cpus).score
+        for skill in (before, student)
+    ]
+    student.card = replace(student.card, env_steps=command.steps + run.ppo.num_timesteps)
+    kept = "after" if scores[1] > scores[0] else "before"
+    told = {"kept": kept, "before": scores[0], "after": scores[1], "env_steps": run.ppo.num_timesteps}
+    curve = [{"env_steps": point.env_steps, "score": point.score} for point in run.curve]
+    return (student if kept == "after" else before), {"fine_tuning": told | {"seconds": run.seconds, "curve": curve}}
+
+
+def _result(student: Skill, teachers: list[Teacher], stage: Stage) -> dict[str, Any]:
+    """What the student kept of every teacher; the first's robot has the bundle."""
+    reports = [marks(student, teacher, stage.cpus) for teacher in teachers]
+    evaluations = [report.pop("evaluation") for report in reports]
+    first, robot = evaluations[0], teachers[0]
+    members = [report | evaluation.as_dict() for report, evaluation in zip(reports, evaluations, strict=True)]
+    result = members[0] | shape(student, robot.skill)
+    if len(teachers) > 1:
+        result |= {"members": members, "least_ratio": min(report["ratio"] for report in reports)}
+    return result | {
+        "adaptation": adaptation(robot.spec, robot.task, student.player, num_threads=stage.cpus),
+        "bundle": deployable(student, stage, robot.spec, robot.task, first),
+    }

@@ -44,12 +44,13 @@ def rehearse(command: Rehearse, stage: Stage) -> Record:
 
     Raises:
         FileNotFoundError: the run holds no bundle.
+        BundleError: its bundle is not what was signed, or a signature is required and it bears none that is trusted.
     """
     path = stage.input("run") / BUNDLE
     if not path.is_file():
         reason = read_record(stage.input())["result"].get("reason", "export the run first")
         raise FileNotFoundError(f"{stage.input()} holds no {BUNDLE}: {reason}")
-    bundle = read(path)
+    bundle = read(path, require_signature=command.require_signature)
     with tempfile.TemporaryDirectory(prefix="rehearse-") as folder:
         robot = write_robot(bundle, Path(folder))
         try:
@@ -73,6 +74,7 @@ def _trials(command: Rehearse, bundle: Bundle, path: Path, robot: Path) -> list[
             clock=command.clock,
             commands=tuple(asked[index::count]),
             seconds=command.seconds,
+            require_signature=command.require_signature,
         )
         for index in range(count)
     ]
@@ -122,6 +124,7 @@ def _time(command: Rehearse, stage: Stage, bundle: Bundle, path: Path, robot: Pa
         clock="real",
         commands=((STEADY * bundle.contract.speed, 0.0, 0.0),),
         seconds=command.realtime_seconds / count,
+        require_signature=command.require_signature,
     )
     stretches = []
     for index in range(count):

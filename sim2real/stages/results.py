@@ -7,11 +7,12 @@ from typing import Any
 from envs.randomization.sample_log import SampleLog
 from envs.task import TaskSpec
 from envs.worlds import Worlds
-from policies import checkpoint
 from policies.evaluation import Evaluation, evaluate, no_op
 from policies.export.gate import GateError
 from policies.export.write import write_bundle
-from policies.skill import Skill, skill_of
+from policies.files.policy_file import save_policy
+from policies.skill import Skill
+from policies.stacked import trained_skill
 from policies.training import Training
 from robots.spec import RobotSpec
 from sim2real.campaign.stage import Stage
@@ -27,9 +28,11 @@ BUNDLE = "policy.s2r"
 """The frozen policy of one robot."""
 
 
-def keep_samples(worlds: Worlds, stage: Stage, env_steps: Callable[[], int], name: str = "samples") -> SampleLog:
+def keep_samples(
+    worlds: Worlds, stage: Stage, env_steps: Callable[[], int], name: str = "samples", first_world: int = 0
+) -> SampleLog:
     """Log what every restart of every world draws; `finish` of the log writes the file."""
-    log = SampleLog(stage.checkpoint / name, worlds.randomizer.column_names, worlds.num_envs, env_steps)
+    log = SampleLog(stage.checkpoint / name, worlds.randomizer.column_names, worlds.num_envs, env_steps, first_world)
     worlds.randomizer.keep_samples(log)
     return log
 
@@ -43,19 +46,20 @@ def parent_scores(stage: Stage) -> dict[str, Any]:
 def finish(training: Training, stage: Stage, robot: str, spec: RobotSpec, task: TaskSpec) -> dict[str, Any]:
     """Write a trained policy's files and give what is to be known of it."""
     policy, env = training.ppo.policy, training.env.env
-    skill = skill_of(policy, env, robot=robot, env_steps=training.ppo.num_timesteps)
+    skill = trained_skill(policy, env, robot=robot, env_steps=training.ppo.num_timesteps)
+    save_policy(stage.out / POLICY, policy, skill.card)
+    return finish_skill(skill, training, stage, spec, task)
+
+
+def finish_skill(skill: Skill, training: Training, stage: Stage, spec: RobotSpec, task: TaskSpec) -> dict[str, Any]:
+    """Write a trained skill, and a bundle where hardware could run it, and give what is to be known of it."""
     evaluation = evaluate(spec, task, skill.player(), num_threads=stage.cpus)
     skill.save(stage.out / SKILL)
-    checkpoint.save(
-        stage.out / POLICY,
-        dict(policy.state_dict()),
-        {"hidden": list(policy.hidden), "privileged": skill.card.privileged},
-    )
     return {
         "env_steps": training.ppo.num_timesteps,
         "seconds": training.seconds,
         "env_steps_per_s": training.env_steps_per_s,
-        "diverged": int(env.diverged.sum()),
+        "diverged": int(training.env.env.diverged.sum()),
         "bundle": deployable(skill, stage, spec, task, evaluation),
         "curve": [asdict(point) for point in training.curve],
     } | scores(evaluation, spec, task, stage.cpus)

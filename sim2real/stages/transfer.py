@@ -13,10 +13,10 @@ from envs.task import TaskSpec
 from policies.evaluation import Evaluation, evaluate, no_op
 from policies.seeds import part_seed
 from policies.skill import load_skill, robot_of, skill_of
+from policies.starting import joint_mismatch
 from policies.threads import one_torch_thread
 from policies.training import CurvePoint, StoppedError, Training
 from policies.vec_env import Sb3VecEnv
-from robots.joint_space import joint_space
 from robots.spec import RobotSpec
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Transfer
@@ -52,29 +52,13 @@ def transfer(command: Transfer, stage: Stage) -> dict[str, Any]:
     spec, task = robots.get(command.to), envs.tasks.get(command.task or card.task)
     trial = _Trial(command, stage, Source.load(stage.input() / POLICY), spec, task, card.randomization)
     head = {"source_robot": card.robot, "robot": command.to, "task": task.name, "strategy": command.strategy}
-    reason = _mismatch(robot_of(card), spec)
+    reason = joint_mismatch(robot_of(card), spec)
     if reason:
         return head | dict.fromkeys(MEASURED) | {"refused": True, "reason": reason, "seconds": 0.0}
     try:
         return head | trial.run()
     except StoppedError:
         return {}
-
-
-def _mismatch(source: RobotSpec, target: RobotSpec) -> str:
-    """Why a plain network cannot move from one robot to the other; nothing where it can."""
-    ours, theirs = joint_space(source), joint_space(target)
-    for what, mine, other in (("legs", ours.leg, theirs.leg), ("roles", ours.role, theirs.role)):
-        if mine != other:
-            return (
-                f"a plain network drives joints by their place, and the {what} of the joints differ: {source.name} has "
-                f"{_listed(mine)}, {target.name} has {_listed(other)}; choose a robot whose joints match"
-            )
-    return ""
-
-
-def _listed(values: tuple[object, ...]) -> str:
-    return f"{len(values)} joints ({', '.join(map(str, values))})"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from policies import checkpoint
+from policies.files.policy_file import load_policy
 from policies.networks import ActorCritic, Layout
 from policies.ppo import PPO
 from policies.vec_env import Sb3VecEnv
@@ -19,16 +19,20 @@ class Source:
     weights: dict[str, torch.Tensor]
     hidden: tuple[int, ...]
     privileged: bool
+    activation: str = "elu"
 
     @staticmethod
     def load(path: Path) -> "Source":
         """Read `policy.safetensors` of a training run."""
-        weights, record = checkpoint.load(path)
-        return Source(weights=weights, hidden=tuple(record["hidden"]), privileged=record["privileged"])
+        policy = load_policy(path)
+        return Source(
+            weights=policy.weights, hidden=policy.hidden, activation=policy.activation, privileged=policy.privileged
+        )
 
     def policy_kwargs(self, env: Sb3VecEnv) -> dict[str, object]:
         """Arguments that give a policy on `env` the source's shape."""
-        return {"layout": Layout.of(env.env.terms, privileged=self.privileged), "hidden": self.hidden}
+        layout = Layout.of(env.env.terms, privileged=self.privileged)
+        return {"layout": layout, "hidden": self.hidden, "activation": self.activation}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from envs import embodiments
 from envs.make import make_worlds
 from envs.randomization import Randomization
 from envs.task import TaskSpec
-from policies.skill import FrameStack, Skill
+from policies.players import Player
+from policies.skill import Skill
 from robots.joint_space import joint_space
 from robots.model import default_data
 from robots.spec import RobotSpec
@@ -85,8 +86,7 @@ class ActingRobots:
 
 
 def _policy_of(skill: Skill) -> Policy:
-    stack, width = FrameStack(skill.card.history), skill.card.frame_width
-    return lambda observation, started: skill(stack.push(observation[:, :width], started))
+    return Player(skill)
 
 
 def _no_op(spec: RobotSpec, task: TaskSpec) -> Policy:

@@ -1,0 +1,129 @@
+"""Who learns from whom: teachers with their robots and tasks, the student they can have, and how well it then does."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+
+import envs.tasks
+from envs.randomization import Randomization
+from envs.randomization.ranges import RANGES, SCALARS
+from envs.task import TaskSpec
+from envs.worlds import Worlds
+from policies.evaluation import evaluate
+from policies.skill import Skill, SkillCard, robot_of, terms_of
+from policies.starting import joint_mismatch
+from robots.spec import RobotSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """A skill with the robot and the task that it knows."""
+
+    skill: Skill
+    spec: RobotSpec
+    task: TaskSpec
+    score: float
+    """On the nominal robot, as its own result has it."""
+
+    @staticmethod
+    def of(skill: Skill, score: float) -> "Teacher":
+        """Of a loaded skill."""
+        return Teacher(skill=skill, spec=robot_of(skill.card), task=envs.tasks.get(skill.card.task), score=score)
+
+
+def refuse(teachers: Sequence[Teacher], *, small: bool) -> None:
+    """Check that these teachers can have a student together.
+
+    Args:
+        teachers: The first's robot will be the student's.
+        small: Whether the student is to be smaller, not more modest in what it sees: then a student may teach.
+
+    Raises:
+        ValueError: they cannot; the message says why.
+    """
+    for teacher in teachers:
+        card = teacher.skill.card
+        if not small and (card.history > 1 or card.memory):
+            reads = f"a history of {card.history} frames" if card.history > 1 else "a recurrent state"
+            raise ValueError(
+                f"a teacher acts on the newest frame alone, this skill reads {reads}: "
+                "name the teacher that it was distilled from, or ask for a small student"
+            )
+    first = teachers[0]
+    for other in teachers[1:]:
+        reason = joint_mismatch(first.spec, other.spec)
+        ours, theirs = (_sensors(teacher) for teacher in (first, other))
+        if reason or ours != theirs:
+            raise ValueError(
+                reason
+                or f"a student is told its task only by what it senses, and {first.task.name} is sensed as {ours}, "
+                f"{other.task.name} as {theirs}; distill them apart"
+            )
+
+
+def _sensors(teacher: Teacher) -> list[tuple[str, int]]:
+    terms = terms_of(teacher.skill.card.robot, teacher.task.name)
+    return [(term.name, term.width) for term in terms if term.measurable]
+
+
+def hull(all_ranges: Sequence[Randomization]) -> Randomization:
+    """The least ranges that hold all of these."""
+    values: dict[str, Any] = {field.name: getattr(all_ranges[0], field.name) for field in fields(Randomization)}
+    for name in RANGES:
+        lows, highs = zip(*(getattr(ranges, name) for ranges in all_ranges), strict=True)
+        values[name] = (min(lows), max(highs))
+    for name in SCALARS:
+        most = min if name.endswith("_seconds") else max  # what happens more often has the shorter mean time
+        values[name] = most(getattr(ranges, name) for ranges in all_ranges)
+    values["separate"] = tuple(dict.fromkeys(name for ranges in all_ranges for name in ranges.separate))
+    return Randomization(**values)
+
+
+def fresh(card: SkillCard, worlds: Worlds, seed: int) -> Skill:
+    """A student with weights of its own."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # torch.nn draws initial weights from the global generator
+        return Skill(card, worlds.terms)
+
+
+def on_robot_of(skill: Skill, teacher: Teacher) -> Skill:
+    """The same weights with the units of a teacher's robot."""
+    with torch.random.fork_rng(devices=[]):
+        moved = Skill(skill.card, terms_of(teacher.skill.card.robot, teacher.task.name))
+    moved.load_state_dict(skill.state_dict())
+    return moved.requires_grad_(False)
+
+
+def marks(student: Skill, teacher: Teacher, num_threads: int) -> dict[str, Any]:
+    """Scores of the student in a teacher's robot and task beside the teacher's, nominal and as the teacher trained."""
+    own, card = on_robot_of(student, teacher), teacher.skill.card
+    nominal = evaluate(teacher.spec, teacher.task, own.player(), num_threads=num_threads)
+    varied, theirs = (
+        evaluate(teacher.spec, teacher.task, skill.player(), randomization=card.randomization, num_threads=num_threads)
+        for skill in (own, teacher.skill)
+    )
+    return {
+        "robot": card.robot,
+        "task": teacher.task.name,
+        "evaluation": nominal,
+        "teacher_score": teacher.score,
+        "ratio": nominal.score / teacher.score,
+        "randomized": {
+            "score": varied.score,
+            "score_ci": varied.score_ci,
+            "falls": varied.falls,
+            "teacher_score": theirs.score,
+            "teacher_falls": theirs.falls,
+            "ratio": varied.score / theirs.score,
+        },
+    }
+
+
+def shape(student: Skill, teacher: Skill) -> dict[str, Any]:
+    """What a student reads, and how small it is."""
+    own, theirs = (sum(value.numel() for value in skill.parameters()) for skill in (student, teacher))
+    kept = ("architecture", "history", "hidden", "latent", "memory")
+    card = {name: value for name, value in asdict(student.card).items() if name in kept}
+    return card | {"parameters": own, "teacher_parameters": theirs, "parameters_ratio": own / theirs}
