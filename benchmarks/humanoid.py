@@ -2,7 +2,7 @@
 
     python -m benchmarks.training --part humanoid [--tier full]
 
-The training is `sim2real train --robot g1 --steps 3000000`, kept in the store: it is not repeated if it is there. The
+The training is `sim2real train --robot g1 --steps 8000000`, kept in the store: it is not repeated if it is there. The
 walk is measured in 64 episodes of 10 s at a steady command, sensor noise on: speed over ground, lifts of each foot
 (the sole leaves the ground and rises above `LIFTED`), and falls.
 """
@@ -25,7 +25,7 @@ from policies.threads import one_torch_thread
 from robots.spec import RobotSpec
 from sim2real import api
 
-STEPS = 3_000_000
+STEPS = 8_000_000
 COMMAND = 0.2
 """Forward, in units of √(gL): 0.51 m/s on a G1."""
 LIFTED = 0.02

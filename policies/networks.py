@@ -15,7 +15,6 @@ from torch import nn
 
 from envs.observations import Term
 from policies.normalizer import Normalizer
-from policies.perceptron import ACTIVATIONS as ACTIVATIONS
 from policies.perceptron import Perceptron
 
 LOG_SQRT_2_PI = 0.9189385332046727
@@ -37,11 +36,6 @@ class Layout:
         scale = tuple(value for term in terms for value in term.scale)
         measurable = sum(term.width for term in terms if term.measurable)
         return Layout(offset, scale, len(scale) if privileged else measurable)
-
-
-def perceptron(sizes: list[int], activation: str = "elu") -> nn.Sequential:
-    """Linear layers with activations between them; see `policies.perceptron.Perceptron`."""
-    return Perceptron(sizes, activation)
 
 
 class ActorCritic(ActorCriticPolicy):
@@ -69,8 +63,8 @@ class ActorCritic(ActorCriticPolicy):
     def _build(self, lr_schedule: Schedule) -> None:
         joints = spaces.flatdim(self.action_space)
         self.normalizer = Normalizer(torch.tensor(self.layout.offset), torch.tensor(self.layout.scale))
-        self.actor = perceptron([self.layout.actor_width, *self.hidden, joints], self.activation)
-        self.critic = perceptron([len(self.layout.scale), *self.hidden, 1], self.activation)
+        self.actor = Perceptron([self.layout.actor_width, *self.hidden, joints], self.activation)
+        self.critic = Perceptron([len(self.layout.scale), *self.hidden, 1], self.activation)
         self.log_std = nn.Parameter(torch.full((joints,), self.initial_std).log())
         last = self.actor[-1]
         assert isinstance(last, nn.Linear)

@@ -2,8 +2,8 @@
 
 Torch's own products go to MKL, which leaves half of an AVX-512 core of AMD idle, and its `tanh` and `elu` are several
 times slower than those of oneDNN and numpy. Batches on a CPU therefore take a pass written by hand: products by
-oneDNN, activations in place, nothing computed for inputs that need no gradient. Everything else (other devices, single
-rows, double precision, a torch without oneDNN) takes torch's layers; the weights and their names are the same.
+oneDNN, activations in place, nothing computed for inputs that need no gradient. Everything else (other devices, small
+batches, double precision, a torch without oneDNN) takes torch's layers; the weights and their names are the same.
 """
 
 import os
@@ -21,7 +21,10 @@ LEAST_ROWS = 64
 
 
 def available() -> bool:
-    """Whether this torch has oneDNN's product with a fused activation; SIM2REAL_PLAIN_LAYERS=1 says no."""
+    """Whether this torch has oneDNN's product with a fused activation; SIM2REAL_PLAIN_LAYERS=1 says no.
+
+    Only plain layers have second derivatives.
+    """
     wanted = os.environ.get("SIM2REAL_PLAIN_LAYERS", "0") in ("", "0")
     return wanted and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
@@ -84,16 +87,18 @@ class _Pass(torch.autograd.Function):
 
 
 def _product(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, then: str = "none"
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, activation: str = "none"
 ) -> torch.Tensor:
     """x·weightᵀ + bias, and an activation of the result."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, then, [], "")
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "")
 
 
 def _activated(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, activation: str) -> torch.Tensor:
-    if activation != "elu":
-        return _product(x, weight, bias, activation)
+    if activation == "tanh":
+        return _product(x, weight, bias, "tanh")
     z = _product(x, weight, bias)
+    if activation == "relu":
+        return z.relu_()  # oneDNN's own makes 0 of what is not a number
     negative = z.clamp(max=0.0)
     np.expm1(negative.numpy(), out=negative.numpy())
     return torch.maximum(z, negative, out=z)  # eᶻ − 1 ≥ z, with 0 for positive z

@@ -60,7 +60,7 @@ class Player:
         if self.state is None:
             self.state = self.skill.blank_state(len(frames))
         elif started is not None:
-            self.state = self.state * (~started).float()[:, None]
+            self.state = self.state.masked_fill(started[:, None], 0.0)  # not times 0, which leaves NaN
         return frames, self.state
 
     def state_dict(self) -> dict[str, torch.Tensor]:

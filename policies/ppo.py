@@ -6,7 +6,7 @@ continues bit for bit. With an environment that offers `step_tensor` no per-envi
 VecEnv works too.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any, Self
 
@@ -23,7 +23,7 @@ from policies.networks import ActorCritic
 from policies.rollout import Episodes, TorchRolloutBuffer
 from policies.symmetry import Mirror
 from policies.update import Update
-from policies.vec_env import TensorStep, device_of, sb3_locals, worlds_of
+from policies.vec_env import device_of, sb3_locals, step_of, worlds_of
 
 SHAPE = ("hidden", "activation", "initial_std")
 """Hyperparameters that the policy is built with."""
@@ -60,8 +60,9 @@ class PPO(Update, SafeFiles):
         policy_kwargs: dict[str, Any] | None = None,
         **settings: Any,
     ) -> None:
+        policy_kwargs = policy_kwargs or {}
         given = {name: settings.pop(name) for name in NAMES & set(settings)}
-        shape = {name: (policy_kwargs or {})[name] for name in SHAPE if name in (policy_kwargs or {})}
+        shape = {name: policy_kwargs[name] for name in SHAPE if name in policy_kwargs}
         self.hyperparameters = chosen = replace(hyperparameters, **given | shape)
         self.collective = collective
         device = device_of(env)
@@ -73,12 +74,12 @@ class PPO(Update, SafeFiles):
         self.episodes = Episodes(env.num_envs)
         self._critic_update: Future[dict[str, float]] | None = None
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # torch.nn draws initial weights from the global generator
+            torch.default_generator.manual_seed(seed)  # torch.nn draws initial weights from it; GPUs' stay alone
             super().__init__(
                 policy,
                 env,
                 n_steps=chosen.num_steps,
-                batch_size=max(2, chosen.num_steps * env.num_envs // chosen.num_minibatches),
+                batch_size=chosen.num_steps * env.num_envs,  # minibatches are those of `Update`
                 n_epochs=chosen.num_epochs,
                 learning_rate=chosen.learning_rate,
                 gamma=chosen.gamma,
@@ -90,7 +91,7 @@ class PPO(Update, SafeFiles):
                 rollout_buffer_class=TorchRolloutBuffer,
                 policy_kwargs={name: getattr(chosen, name) for name in SHAPE}
                 | {"generator": self.generator}
-                | (policy_kwargs or {}),
+                | policy_kwargs,
                 device=device,
                 **settings,
             )
@@ -104,7 +105,7 @@ class PPO(Update, SafeFiles):
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: TorchRolloutBuffer, n_rollout_steps: int
     ) -> bool:
         """Fill the buffer with `n_rollout_steps` control steps."""
-        buffer, step = rollout_buffer, getattr(env, "step_tensor", None) or TensorStep(env, self.device)
+        buffer, step = rollout_buffer, step_of(env, self.device)
         observation = torch.as_tensor(self._last_obs, dtype=torch.float32, device=self.device)
         buffer.reset()
         callback.on_rollout_start()
@@ -119,8 +120,7 @@ class PPO(Update, SafeFiles):
                 return False
         self._note_episodes(buffer)
         self.settle()
-        if self.hyperparameters.reward_scale != 1.0:
-            buffer.rewards *= self.hyperparameters.reward_scale
+        buffer.rewards *= self.hyperparameters.reward_scale
         buffer.finish(self.policy, observation)
         callback.on_rollout_end()
         return True
@@ -164,8 +164,10 @@ class PPO(Update, SafeFiles):
 
     def settle(self) -> None:
         """Wait for the critic's update: from here on its weights stay until the next `train`."""
-        update, self._critic_update = self._critic_update, None
+        update = self._critic_update
         if update is not None:
+            wait([update])  # who interrupts this finds it still learning
+            self._critic_update = None
             self._tell(update.result())
             self._refuse_weights(list(self.policy.critic.parameters()))
 

@@ -6,7 +6,6 @@ robot's units; `load_skill` with another robot's terms moves them there.
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +20,9 @@ from envs.randomization import Randomization
 from envs.worlds import Worlds
 from policies.architecture import Architecture
 from policies.files import checkpoint
-from policies.networks import ActorCritic, perceptron
+from policies.networks import ActorCritic
 from policies.normalizer import Normalizer
+from policies.perceptron import Perceptron
 from policies.players import Player
 from policies.students.encoders import ConvEncoder, GruEncoder
 from robots.records import decode
@@ -88,7 +88,7 @@ class Skill(nn.Module):
         scale = torch.tensor([value for term in terms for value in term.scale][: card.frame_width])
         self.normalizer = Normalizer(offset, scale)
         inputs = card.frame_width * (card.history if card.architecture == "mlp" else 1) + card.latent
-        self.actor = perceptron([inputs, *card.hidden, card.num_joints], card.activation)
+        self.actor = Perceptron([inputs, *card.hidden, card.num_joints], card.activation)
         if card.architecture == "conv":
             self.encoder = ConvEncoder(card.history, card.frame_width, card.latent, card.activation)
         elif card.architecture == "gru":
@@ -136,6 +136,11 @@ class Skill(nn.Module):
         """An actor for observation rows that remembers by itself; for episodes that all start together."""
         return Player(self)
 
+    @property
+    def num_parameters(self) -> int:
+        """Of all layers; the normalizer's statistics not counted."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
     def export_weights(self) -> dict[str, NDArray[np.float32]]:
         """Weights by the names that bundles use."""
         linear = [layer for layer in self.actor if isinstance(layer, nn.Linear)]
@@ -158,13 +163,18 @@ def load_skill(path: Path, terms: tuple[Term, ...] | None = None) -> Skill:
         ValueError: damaged, or `terms` do not fit the skill.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path.parent} holds no {path.name}; name a result of train, distill or transfer")
+        raise FileNotFoundError(
+            f"{path.parent} holds no {path.name}; name a result of train, distill or transfer, or a member"
+        )
     tensors, record = checkpoint.load(path)
     card = decode(SkillCard, record["card"], where=str(path))
     terms = terms or terms_of(card.robot, card.task)
     width = sum(term.width for term in terms if card.privileged or term.measurable)
     if width != card.frame_width:
-        raise ValueError(f"{path}: the skill reads {card.frame_width} channels a frame, these terms have {width}")
+        raise ValueError(
+            f"{path}: the skill reads {card.frame_width} channels a frame, these terms have {width}; name a robot "
+            f"and a task with the observations of {card.task} on {card.robot}, or train again if those have changed"
+        )
     with torch.random.fork_rng(devices=[]):  # torch.nn draws weights, soon overwritten, from the global generator
         skill = Skill(card, terms)
     try:
@@ -224,8 +234,3 @@ def skill_of(policy: ActorCritic, env: Worlds, *, robot: str, env_steps: int) ->
     skill.normalizer.std.copy_(policy.normalizer.std[:width])
     skill.normalizer.count.copy_(policy.normalizer.count)
     return skill
-
-
-def describe(skill: Skill) -> dict[str, Any]:
-    """The card, and how many numbers the skill holds."""
-    return asdict(skill.card) | {"parameters": sum(parameter.numel() for parameter in skill.parameters())}

@@ -53,14 +53,8 @@ class Mirror:
         """
         spec, terms = worlds.spec, worlds.terms
         joints, signs = mirrored_joints(spec)
-        channels, gains, shifts = _affine(terms, joints, signs, len(spec.feet))
-        return Mirror(
-            torch.tensor(channels, device=device),
-            torch.tensor(gains, device=device),
-            torch.tensor(shifts, device=device),
-            torch.tensor(joints, device=device),
-            torch.tensor(signs, device=device),
-        )
+        fields = (*_affine(terms, joints, signs, len(spec.feet)), joints, signs)
+        return Mirror(*(torch.tensor(values, device=device) for values in fields))
 
     def observation(self, raw: torch.Tensor) -> torch.Tensor:
         """(..., width) raw observations of the mirror image."""

@@ -124,11 +124,14 @@ class Training:
     @property
     def about(self) -> dict[str, Any]:
         """What a checkpoint of this run is about."""
+        env = self.env.env
+        return {"robot": env.spec.name, "model_hash": env.spec.model_hash, "task": env.task.name} | self.sizes
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """Of the worlds and the network; part of `about`."""
         env, policy = self.env.env, self.ppo.policy
         return {
-            "robot": env.spec.name,
-            "model_hash": env.spec.model_hash,
-            "task": env.task.name,
             "worlds": env.num_envs,
             "workers": self.ppo.collective.size,
             "observation_width": env.width,

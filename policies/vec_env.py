@@ -1,12 +1,12 @@
 """Worlds as a Stable-Baselines3 VecEnv, without Python per environment."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
 
 from envs.actions import ACTION_CLIP
 from envs.worlds import Worlds
@@ -31,7 +31,7 @@ class Sb3VecEnv(VecEnv):
         return step.observation, step.reward, step.terminated, step.truncated, step.final_observation  # type: ignore[return-value]
 
     def step_async(self, actions: np.ndarray) -> None:
-        self._actions = torch.as_tensor(actions, dtype=torch.float32)
+        self._actions = torch.as_tensor(actions, dtype=torch.float32, device=device_of(self))
 
     def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         step = self.env.step(self._actions)
@@ -91,6 +91,15 @@ class TensorStep:
         return torch.as_tensor(values, dtype=torch.float32, device=self.device)
 
 
+def step_of(env: VecEnv, device: torch.device | str = "cpu") -> Callable[[torch.Tensor], tuple[torch.Tensor, ...]]:
+    """`step_tensor` of `env`, or the same by way of arrays.
+
+    A wrapper hands on the attributes of what it wraps, but a step past it would miss what it does.
+    """
+    own = None if isinstance(env, VecEnvWrapper) else getattr(env, "step_tensor", None)
+    return own or TensorStep(env, device)
+
+
 def device_of(env: VecEnv) -> torch.device:
     """Where the observations of `env` are."""
     return torch.device(getattr(getattr(env, "env", None), "device", "cpu"))
@@ -102,7 +111,7 @@ def worlds_of(env: VecEnv) -> Worlds:
     Raises:
         ValueError: it is some other environment.
     """
-    worlds: Any = getattr(env, "env", None)
+    worlds: Any = None if isinstance(env, VecEnvWrapper) else getattr(env, "env", None)
     if not hasattr(worlds, "terms"):
         raise ValueError(f"mirror: true needs the worlds of a legged robot (Sb3VecEnv), got {type(env).__name__}")
     return worlds

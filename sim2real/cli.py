@@ -76,8 +76,10 @@ def _add_argument(sub: argparse.ArgumentParser, field: dataclasses.Field, hint: 
     elif field.default == () and field.name in commands.arguments(command, "RUN"):
         sub.add_argument(field.name, metavar=_metavar(field.name), **options | {"nargs": "*"})
     else:
-        name = commands.option(field.name).replace("_", "-")
-        sub.add_argument(f"--{name}", dest=field.name, required=required, **options)
+        name = commands.option(field.name)
+        if not {"action", "choices", "metavar"} & options.keys():
+            options["metavar"] = name.upper()
+        sub.add_argument(f"--{name.replace('_', '-')}", dest=field.name, required=required, **options)
 
 
 def _values(hint: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import typing
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from policies.architecture import conv_lengths
 from policies.members.names import parts
 
 # What a text stands for; `typing.get_type_hints(..., include_extras=True)` tells them apart.
@@ -151,6 +152,10 @@ class Distill:
             raise ValueError("fine_tune must be 0 with several teachers: PPO on one's task would unlearn the others'")
         if any(width < 1 for width in self.hidden):
             raise ValueError(f"hidden must be widths >= 1, got {self.hidden}")
+        if self.encoder == "conv":
+            conv_lengths(self.history)
+        if self.encoder == "mlp" and self.latent:
+            raise ValueError(f"latent must be 0 for an mlp, got {self.latent}; only conv and gru tell the actor one")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,5 +423,5 @@ def _markers(hint: Any) -> set[str]:
 
 def _check_ranges(command: Any, **least: int) -> None:
     for name, low in least.items():
-        if getattr(command, name) < low:
+        if not getattr(command, name) >= low:  # NaN is not, either
             raise ValueError(f"{name} must be >= {low}, got {getattr(command, name)}")

@@ -7,6 +7,7 @@ import pytest
 
 import policies.evaluation
 import policies.students.adaptation
+import policies.students.schooling
 import policies.training
 import sim2real.stages.distill
 import sim2real.stages.transfer
@@ -26,6 +27,7 @@ def small_stages(num_envs: int) -> Iterator[pytest.MonkeyPatch]:
         patch.setattr(policies.training, "CURVE_EPISODES", 2)
         patch.setattr(policies.training, "CURVE_SECONDS", 0.2)
         patch.setattr(policies.students.adaptation, "EPISODES", 2)
+        patch.setattr(policies.students.schooling, "VARIED_EPISODES", 4)
         patch.setattr(write, "RECORDED_WORLDS", 4)
         patch.setattr(write, "RECORDED_STEPS", 20)
         patch.setattr(sim2real.stages.distill, "NUM_ENVS", num_envs)

@@ -294,6 +294,17 @@ def test_lift_raises_every_foot_straight_up(name):
         assert abs(rise[1]) < 1e-3
 
 
+@pytest.mark.parametrize("name", robots.names())
+def test_legs_are_counted_and_neighbours_take_turns(name):
+    spec = robots.get(name)
+    space = joint_space(spec)
+    turns = {2: (1.0, -1.0), 4: (1.0, -1.0, -1.0, 1.0), 6: (1.0, -1.0, -1.0, 1.0, 1.0, -1.0)}
+    assert space.num_legs == len(spec.feet)
+    assert space.foot_sign == turns.get(len(spec.feet), ())
+    assert all(space.foot_sign[leg] == sign for leg, sign in zip(space.leg, space.leg_sign, strict=True) if leg >= 0)
+    assert space.lift_height == {0: 0.0, 2: 0.05}.get(len(spec.feet), 0.36)  # a biped tips over before more is done
+
+
 @pytest.mark.parametrize("name", [name for name in robots.names() if robots.get(name).kind == "quadruped"])
 def test_a_quadruped_has_three_roles_per_leg_and_trots(name):
     space = joint_space(robots.get(name))

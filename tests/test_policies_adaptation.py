@@ -9,7 +9,17 @@ import policies.students.adaptation
 import robots
 from envs.randomization import Randomizer
 from policies.evaluation import no_op
-from policies.students.adaptation import DISTURBANCES, MOTOR, PAYLOAD, _worlds, adaptation, recovery, tick_scores
+from policies.students.adaptation import (
+    DISTURBANCES,
+    MOTOR,
+    PAYLOAD,
+    Played,
+    _worlds,
+    adaptation,
+    keep,
+    recovery,
+    twins,
+)
 
 GO1, VELOCITY = robots.get("go1"), envs.tasks.get("velocity")
 STRUCK = 50
@@ -54,38 +64,58 @@ def test_a_weak_motor_is_another_one_in_every_world(worlds):
     assert all(torch.equal(values[:, randomizer.columns[n]], randomizer.values[:, randomizer.columns[n]]) for n in rest)
 
 
-def test_twins_are_equal_until_the_disturbance_and_differ_after_it(short):
-    calm = tick_scores(_worlds(GO1, VELOCITY, 1), idle())
-    loaded = tick_scores(_worlds(GO1, VELOCITY, 1), idle(), DISTURBANCES["payload"])
-    assert calm.shape == (150, 4)
-    assert np.array_equal(calm[:STRUCK], loaded[:STRUCK])
-    assert not np.array_equal(calm[STRUCK : STRUCK + 25], loaded[STRUCK : STRUCK + 25])
+class Swaying:
+    """Acts on what it has seen so far, as a skill that remembers does."""
+
+    def __init__(self) -> None:
+        self.ticks = 0
+
+    def __call__(self, observation: torch.Tensor) -> torch.Tensor:
+        self.ticks += 1
+        return torch.full((len(observation), 12), 0.3 * np.sin(0.2 * self.ticks))
 
 
-def test_writing_what_is_there_already_in_mid_episode_changes_nothing(short):
-    calm = tick_scores(_worlds(GO1, VELOCITY, 1), idle())
-    same = tick_scores(_worlds(GO1, VELOCITY, 1), idle(), lambda randomizer: randomizer.values.clone())
-    assert np.array_equal(calm, same)
+def test_twins_differ_from_the_disturbance_on(worlds):
+    calm, loaded = twins(worlds, Swaying(), [keep, DISTURBANCES["payload"]])
+    assert calm.scores.shape == (150, 4)
+    assert np.array_equal(calm.scores[:STRUCK], loaded.scores[:STRUCK])
+    assert not np.array_equal(calm.scores[STRUCK : STRUCK + 25], loaded.scores[STRUCK : STRUCK + 25])
 
 
-def test_a_fallen_robot_scores_nothing_any_more(short):
+def test_nothing_is_left_of_a_disturbance_in_the_twins_that_are_played_next(worlds):
+    calm, *_, again = twins(worlds, Swaying(), [keep, *DISTURBANCES.values(), keep])
+    assert np.array_equal(calm.scores, again.scores)
+
+
+def test_an_undisturbed_twin_plays_the_episodes_as_if_nobody_had_interrupted_them(worlds, short):
+    (calm,) = twins(worlds, Swaying(), [keep])
+    env, actor = _worlds(GO1, VELOCITY, 1), Swaying()
+    observation = env.observation()
+    for scores in calm.scores:
+        step = env.step(actor(observation))
+        observation = step.observation
+        assert np.array_equal(env.task.score(step.world, env.space).double().numpy(), scores)
+
+
+def test_a_fallen_robot_scores_nothing_any_more(worlds):
     def crush(randomizer: Randomizer) -> torch.Tensor:
         values = randomizer.values.clone()
         values[:, randomizer.columns["payload"]] = 10.0
         return values
 
-    scores = tick_scores(_worlds(GO1, VELOCITY, 1), idle(), crush)
-    assert scores[STRUCK - 1].min() > 0.0
-    assert scores[-25:].max() == 0.0
+    (crushed,) = twins(worlds, idle(), [crush])
+    assert crushed.scores[STRUCK - 1].min() > 0.0
+    assert crushed.scores[-25:].max() == 0.0
+    assert crushed.fell.all()
 
 
 def test_recovery_is_counted_in_seconds_against_the_twin():
-    calm = np.full((500, 2), 0.8)
+    calm, nobody = np.full((500, 2), 0.8), np.array([False, False])
     hurt = calm.copy()
     hurt[150:200] = 0.4  # 0.5 of the twin
     hurt[200:250] = 0.64  # 0.8
     hurt[250:] = 0.76  # 0.95
-    found = recovery(hurt, calm, 50)
+    found = recovery(Played(hurt, nobody), Played(calm, nobody), 50)
     assert found.seconds == pytest.approx((0.5, 0.8, 0.95, 0.95, 0.95, 0.95, 0.95))
     assert found.seconds_to_recover == 2.0
     assert found.ratio == pytest.approx(0.95)
@@ -97,11 +127,11 @@ def test_a_robot_that_falls_late_never_recovered():
     calm = np.full((500, 2), 0.8)
     hurt = calm.copy()
     hurt[450:, 0] = 0.0  # one of two worlds falls in the last second
-    found = recovery(hurt, calm, 50)
+    found = recovery(Played(hurt, np.array([True, False])), Played(calm, np.array([False, False])), 50)
     assert found.seconds[-1] == pytest.approx(0.5)
     assert found.seconds_to_recover is None
     assert found.ratio == pytest.approx(0.75)  # of two seconds the last is half
-    assert found.falls == 1
+    assert (found.falls, found.twin_falls) == (1, 0)
 
 
 def test_a_robot_reports_every_disturbance_it_can_have(short):

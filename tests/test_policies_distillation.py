@@ -193,10 +193,10 @@ def test_hidden_parameters_change_in_mid_episode_only_on_request(tmp_path):
         assert any(changed) is expected
 
 
-def two_teachers(file, robot: str = "anymal_c", encoder: str = "gru", num_iterations: int = 4) -> Distillation:
-    other = an_env(robot, seed=6)
+def two_teachers(file, num_iterations: int = 4) -> Distillation:
+    other = an_env("anymal_c", seed=6)
     lesson = Lesson(a_skill(other, 7).requires_grad_(False), other)
-    return a_run(file, encoder, num_iterations, more=(lesson,), learning_rate=3e-3)
+    return a_run(file, "gru", num_iterations, more=(lesson,), learning_rate=3e-3)
 
 
 def test_each_teacher_labels_its_own_worlds(tmp_path):

@@ -80,6 +80,19 @@ def test_a_gymnasium_id_is_learned_with_returns_of_about_one_where_it_counts_as_
     assert (wanted.num_steps, wanted.num_minibatches, wanted.hidden) == (32, 2, (64, 64))  # of 256 worlds: 8192, 4096
 
 
+def test_without_a_return_that_counts_as_solved_rewards_are_made_a_hundredth():
+    for name in ("Humanoid-v5", "Reacher-v5"):  # none, and −3.75
+        assert for_task(robots.get(f"gymnasium:{name}"), envs.tasks.get("gymnasium")).reward_scale == 0.01
+
+
+def test_a_biped_looks_farther_ahead_and_explores_less():
+    task = envs.tasks.get("velocity")
+    two, four = for_task(robots.get("g1"), task), for_task(robots.get("go1"), task)
+    assert four == Hyperparameters()
+    assert two.gamma > four.gamma
+    assert two.initial_std < four.initial_std
+
+
 def test_rewards_are_scaled_for_learning_and_told_as_they_are():
     ppo = PPO(ActorCritic, Follow(), num_steps=8, hidden=(4,), reward_scale=0.5, gamma=0.0).learn(8 * 16)
     assert ppo.rollout_buffer.rewards.mean().item() == pytest.approx(0.5 * sum(ppo.env.rewards) / 8, rel=1e-5)

@@ -21,9 +21,9 @@ def rows(number: int, width: int = 5) -> torch.Tensor:
     return torch.randn(number, width, generator=torch.Generator().manual_seed(1))
 
 
-def gradients(net: Perceptron, x: torch.Tensor) -> list[torch.Tensor]:
+def gradients(net: Perceptron, x: torch.Tensor, loss=lambda y: y.square().sum()) -> list[torch.Tensor]:
     net.zero_grad()
-    net(x).square().sum().backward()
+    loss(net(x)).backward()
     return [x.grad, *[parameter.grad for parameter in net.parameters()]]
 
 
@@ -44,6 +44,38 @@ def test_values_and_gradients_are_those_of_torchs_layers(activation, monkeypatch
 def test_rows_of_a_wider_table_need_no_copy_of_their_own():
     net, wide = a_net("elu"), rows(LEAST_ROWS, 9)
     assert torch.equal(net(wide[:, :5]), net(wide[:, :5].contiguous()))
+
+
+@needs_onednn
+def test_a_gradient_and_rows_that_are_one_row_repeated_are_no_trouble(monkeypatch):
+    net, x = a_net("elu"), rows(1).expand(LEAST_ROWS, 5).detach().requires_grad_()
+    fast = gradients(net, x, torch.sum)  # a sum's gradient has strides 0
+    x.grad = None
+    monkeypatch.setattr(perceptron, "FAST", False)
+    for one, other in zip(fast, gradients(net, x, torch.sum), strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_what_is_not_a_number_stays_so(activation):
+    x = rows(LEAST_ROWS)
+    x[3, 1] = float("nan")
+    assert a_net(activation)(x).isnan().all(-1).nonzero()[:, 0].tolist() == [3]
+
+
+@needs_onednn
+def test_a_second_derivative_is_refused():
+    x = rows(LEAST_ROWS).requires_grad_()
+    (slope,) = torch.autograd.grad(a_net("elu")(x).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()
+
+
+@needs_onednn
+def test_large_batches_take_the_pass_by_hand(monkeypatch):
+    monkeypatch.setattr(perceptron._Pass, "apply", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        a_net("relu")(rows(LEAST_ROWS))
 
 
 @needs_onednn

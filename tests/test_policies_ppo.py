@@ -1,6 +1,7 @@
 """PPO: advantages, time limits, ownership of randomness, and that it learns."""
 
 import random
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import gymnasium
@@ -147,6 +148,28 @@ def test_a_critic_that_goes_on_during_the_next_rollout_gives_the_same_numbers(mo
     assert waiting.last_update == overlapping.last_update
 
 
+def test_the_critic_learns_until_the_next_rollout_is_over_and_that_changes_no_number(monkeypatch):
+    waiting = weights(iterations(a_learner(), 2))
+    monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", ThreadPoolExecutor)
+    ppo, over, steps = a_learner(), threading.Event(), []
+    train_critic, step = ppo._train_critic, ppo.env.step_tensor
+
+    def late(*batch):
+        assert over.wait(10.0)
+        return train_critic(*batch)
+
+    def counted(action):
+        outcome = step(action)
+        steps.append(ppo._critic_update is not None)
+        if len(steps) == 2 * ppo.n_steps:
+            over.set()
+        return outcome
+
+    ppo._train_critic, ppo.env.step_tensor = late, counted
+    assert torch.equal(weights(iterations(ppo, 2)), waiting)
+    assert steps == [False] * ppo.n_steps + [True] * ppo.n_steps
+
+
 def test_every_update_is_done_when_learn_returns(monkeypatch):
     monkeypatch.setattr(policies.ppo, "ThreadPoolExecutor", ThreadPoolExecutor)
     ppo = iterations(a_learner(), 1)
@@ -154,6 +177,22 @@ def test_every_update_is_done_when_learn_returns(monkeypatch):
     ppo.settle()
     assert torch.equal(before, weights(ppo))
     assert "value_loss" in ppo.last_update
+
+
+def test_who_interrupted_the_wait_for_the_critic_can_wait_again(monkeypatch):
+    ppo = iterations(a_learner(), 1)
+    ppo._critic_update = update = Future()
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(policies.ppo, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ppo.settle()
+    update.set_result({"value_loss": 1.5})
+    ppo.settle()
+    assert ppo.last_update["value_loss"] == 1.5
 
 
 def test_an_error_on_the_critics_thread_is_raised(monkeypatch):
@@ -249,11 +288,14 @@ def test_a_reward_that_is_not_finite_is_told_with_its_worlds():
 
 
 def test_weights_that_are_not_finite_are_told_with_the_learning_rate():
-    ppo = a_learner()
-    with torch.no_grad():
-        ppo.policy.actor[0].weight[0, 0] = float("nan")
-    with pytest.raises(DivergedError, match=r"weights are not finite .* learning rate 0.001; lower target_divergence"):
-        policies.ppo.refuse_weights(ppo.policy.actor_parameters, 0, ppo.adaptive_rate)
+    advice = r"weights are not finite after \d+ steps at learning rate .*; lower target_divergence"
+    actors, critics = a_learner(), a_learner()
+    actors.extra_loss = lambda observations, mean: mean.sum() * float("nan")
+    with pytest.raises(DivergedError, match=advice):
+        iterations(actors, 1)
+    critics.vf_coef = float("nan")
+    with pytest.raises(DivergedError, match=advice):
+        iterations(critics, 1)
 
 
 def test_a_fixed_rate_stays():

@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import (
 )
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.vec_env import VecMonitor
+from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 from test_policies_ppo import HIDDEN, Follow
 from test_policies_vec_env import make
 
@@ -96,6 +96,21 @@ def test_training_stops_after_as_many_episodes_as_asked_for():
     ppo = a_learner(Follow())  # sixteen worlds, whose episodes all end every four steps
     ppo.learn(10_000, callback=StopTrainingOnMaxEpisodes(max_episodes=3))
     assert ppo.num_timesteps == 16 * 4 * 3
+
+
+def test_what_a_wrapper_does_reaches_the_learner():
+    env = VecNormalize(make(), norm_obs=False, norm_reward=True, clip_reward=1e-3)
+    ppo = a_learner(env).learn(32)
+    assert ppo.rollout_buffer.rewards.abs().max() <= 1e-3 + 1e-6
+    with pytest.raises(ValueError, match=r"mirror: true needs the worlds .*, got VecNormalize"):
+        a_learner(env, mirror=True)
+
+
+def test_episodes_begin_anew_with_the_worlds():
+    ppo = PPO(ActorCritic, Follow(), num_steps=6, num_minibatches=2, hidden=HIDDEN)
+    for _ in range(2):  # each ends in the middle of an episode of four steps, and `learn` begins with new ones
+        ppo.learn(6 * 16)
+    assert {episode["l"] for episode in ppo.ep_info_buffer} == {4}
 
 
 def test_the_log_has_sb3s_names(tmp_path):

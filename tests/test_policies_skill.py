@@ -15,7 +15,7 @@ from policies.files import checkpoint
 from policies.networks import ActorCritic, Layout
 from policies.players import FrameStack
 from policies.ppo import PPO
-from policies.skill import Skill, SkillCard, describe, load_skill, skill_of, terms_of
+from policies.skill import Skill, SkillCard, load_skill, skill_of, terms_of
 from policies.threads import one_torch_thread
 from policies.vec_env import Sb3VecEnv
 
@@ -162,9 +162,9 @@ def test_the_skill_of_an_actor_critic_acts_as_it_does(privileged):
         assert torch.equal(skill.player()(stretched), expected) is not privileged
 
 
-def test_a_description_counts_its_numbers():
+def test_a_skill_counts_its_numbers():
     # (47·32 + 32) + (32·16 + 16) + (16·12 + 12)
-    assert describe(a_skill())["parameters"] == 1536 + 528 + 204
+    assert a_skill().num_parameters == 1536 + 528 + 204
 
 
 def test_a_history_widens_the_first_layer_only():

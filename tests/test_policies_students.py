@@ -127,6 +127,14 @@ def test_a_world_that_starts_anew_is_played_as_one_that_begins(name):
 
 
 @pytest.mark.parametrize("name", sorted(CARDS))
+def test_a_world_that_starts_anew_forgets_numbers_that_were_not_finite(name):
+    skill, seen = a_student(CARDS[name]), rows(2)
+    player = skill.player()
+    player(torch.full_like(seen[0], float("nan")))
+    torch.testing.assert_close(player(seen[1], torch.tensor([True, True])), skill.player()(seen[1]))
+
+
+@pytest.mark.parametrize("name", sorted(CARDS))
 def test_what_a_player_remembers_can_be_put_into_another(name):
     skill, seen = a_student(CARDS[name]), rows(4)
     player, other = Player(skill), Player(skill)

@@ -128,7 +128,7 @@ def test_a_robot_without_sides_is_refused(robot, message):
         mirrored_joints(robots.get(robot))
 
 
-def test_a_term_that_says_nothing_of_left_and_right_is_refused(go1):
+def test_a_term_that_says_nothing_of_left_and_right_is_refused():
     term = Term(name="smell", unit="1", frame="nose", offset=(0.0,), scale=(1.0,))
     with pytest.raises(ValueError, match=r"term 'smell' \(1 channels\) has no known mirror image; add it to"):
         symmetry._image(term, [], [], 4)
@@ -154,6 +154,5 @@ def test_a_learner_learns_from_either_image_of_every_sample():
     rows = torch.cat(ppo._shuffled(32))
     assert sorted((rows % 16).tolist()) == list(range(16))
     assert rows.max() >= 16 > rows.min()
-    mean = ppo.policy.normalizer.mean
-    gravity_y = mean[1].item()
+    gravity_y = ppo.policy.normalizer.mean[1].item()
     assert gravity_y == pytest.approx(0.0, abs=1e-6)  # the statistics are of both images

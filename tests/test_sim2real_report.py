@@ -63,12 +63,21 @@ def test_a_stranger_reads_first_what_was_learned_and_what_survived(folders, tmp_
 def test_every_section_holds_its_numbers(folders, tmp_path):
     seen = words(make(tmp_path, folders)[1])
     assert "0.85 (0.83 … 0.87)" in seen  # of the teacher
+    assert "from the last 10 readings of sensors that go1 really has (DAgger)" in seen  # of the student
+    assert "both on randomized robots 96 %" in seen
+    assert "5 s after a sudden payload on 91 %" in seen
     assert "3.1·10⁻⁷ rad" in seen  # of the export
     assert "210 / 480 / 900" in seen  # a tick of the rehearsal [µs]
     assert "3 of 1 500 ticks" in seen
     assert "Verdict POSITIVE lower CI of jumpstart" in seen
     assert RULE.replace(">", "&gt;").replace("<", "&lt;") in seen
     assert "mujoco 4.0.0" in seen
+
+
+def test_a_recurrent_student_is_said_to_remember(tmp_path):
+    recurrent = {**report_runs.RESULTS["distill"], "history": 1, "memory": 128}
+    seen = words(make(tmp_path, [report_runs.write(tmp_path / "runs", "distill", recurrent)])[1])
+    assert "from sensors that go1 really has and its memory of what they said before" in seen
 
 
 def test_the_opened_seals_are_shown_in_units_people_know(folders, tmp_path):

@@ -11,6 +11,7 @@ from test_policies_ppo import Immediately
 import policies.evaluation
 import policies.ppo
 import policies.students.adaptation
+import policies.students.schooling
 import policies.training
 import robots
 import sim2real.stages.distill
@@ -43,6 +44,7 @@ def _small():
         patch.setitem(policies.evaluation.evaluate.__kwdefaults__, "episodes", 8)
         patch.setitem(policies.evaluation.evaluate.__kwdefaults__, "seconds", 0.5)
         patch.setattr(policies.students.adaptation, "EPISODES", 2)
+        patch.setattr(policies.students.schooling, "VARIED_EPISODES", 4)
         patch.setattr(policies.training, "CURVE_EPISODES", 4)
         patch.setattr(policies.training, "CURVE_SECONDS", 0.2)
         patch.setattr(policies.ppo, "ThreadPoolExecutor", Immediately)

@@ -5,13 +5,9 @@ from pathlib import Path
 
 import pytest
 
-import policies.evaluation
 import policies.students.adaptation
-import policies.training
-import sim2real.stages.distill
 from envs.randomization import preset
 from policies.bundle import read
-from policies.export import write
 from policies.skill import load_skill
 from policies.students.schooling import hull
 from sim2real import api
@@ -19,6 +15,7 @@ from sim2real.campaign.campaign import CampaignError
 from sim2real.campaign.store import read_record
 from sim2real.cli import parser
 from sim2real.commands import Distill
+from tests.small_stages import small_stages
 
 NUM_ENVS = 16
 ITERATION = 24 * NUM_ENVS
@@ -26,19 +23,10 @@ ITERATION = 24 * NUM_ENVS
 
 @pytest.fixture(scope="module", autouse=True)
 def _small():
-    """Few worlds and short episodes everywhere; everything else is as users have it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(policies.evaluation.evaluate.__kwdefaults__, "episodes", 4)
-        patch.setitem(policies.evaluation.evaluate.__kwdefaults__, "seconds", 0.3)
-        patch.setattr(policies.training, "CURVE_EPISODES", 2)
-        patch.setattr(policies.training, "CURVE_SECONDS", 0.1)
-        patch.setattr(policies.students.adaptation, "EPISODES", 2)
+    with small_stages(NUM_ENVS) as patch:
         patch.setattr(policies.students.adaptation, "EPISODE_SECONDS", 2.0)
         patch.setattr(policies.students.adaptation, "DISTURBED_AT", 0.5)
         patch.setattr(policies.students.adaptation, "ALLOWED", 0.5)
-        patch.setattr(write, "RECORDED_WORLDS", 4)
-        patch.setattr(write, "RECORDED_STEPS", 10)
-        patch.setattr(sim2real.stages.distill, "NUM_ENVS", NUM_ENVS)
         yield
 
 
@@ -92,6 +80,19 @@ def test_fine_tuning_keeps_the_better_and_says_which(recurrent):
     assert recurrent["env_steps"] == skill_of(recurrent).card.env_steps == trained
 
 
+def test_steps_are_those_that_were_taken_not_those_that_were_asked_for(store, teacher):
+    student = api.distill(run=teacher, steps=ITERATION + 1, history=2, store=store)
+    assert student["env_steps"] == skill_of(student).card.env_steps == 2 * ITERATION  # whole rollouts
+
+
+def test_a_student_goes_on_with_ppo_but_is_not_transferred(store, teacher):
+    student = a_student(store, teacher, history=2)
+    going_on = api.train(robot="go1", from_=student["run"], steps=ITERATION, num_envs=NUM_ENVS, store=store)
+    assert skill_of(going_on).card.history == 2
+    with pytest.raises(CampaignError, match=r"policies that read one frame, this one reads 2; name its teacher, or go"):
+        api.transfer(run=going_on["run"], to="a1", budget=ITERATION, store=store)
+
+
 def test_a_recurrent_student_has_a_bundle(recurrent):
     assert recurrent["bundle"] is not None
     assert read(Path(recurrent["bundle"])).weights["encoder.gru.weight_hh"].shape == (24, 8)
@@ -127,6 +128,11 @@ def test_a_latent_that_no_teacher_could_fill_is_refused(store, teacher):
         a_student(store, teacher, encoder="conv", latent=500)
 
 
+def test_fine_tuning_shorter_than_a_rollout_is_refused_before_the_student_is_taught(store, teacher):
+    with pytest.raises(CampaignError, match=r"fine_tune must be 0 or at least one rollout, 384 steps, got 5"):
+        a_student(store, teacher, fine_tune=5)  # 24·16
+
+
 def test_the_hull_of_ranges_holds_all_of_them():
     default, full = preset("default"), preset("full")
     both = hull([default, full])
@@ -150,6 +156,9 @@ def test_the_command_line_takes_several_runs_and_widths():
         ({"mixing": 1.5}, r"mixing must be a share within 0\.\.1, got 1\.5"),
         ({"hidden": (0,)}, r"hidden must be widths >= 1"),
         ({"memory": 0}, r"memory must be >= 1, got 0"),
+        ({"redraw": float("nan")}, r"redraw must be >= 0, got nan"),
+        ({"encoder": "conv", "history": 2}, r"history must be >= 3 for a convolution along time, got 2"),
+        ({"latent": 5}, r"latent must be 0 for an mlp, got 5"),
         ({"fine_tune": 10, "more": ("B",)}, r"fine_tune must be 0 with several teachers"),
     ],
 )

@@ -116,6 +116,7 @@ class Legged:
 
     def restart(self, worlds: torch.Tensor) -> None:
         setting, episode, n = self.setting, self.episode, len(worlds)
+        episode.phase = episode.phase.clone()  # the last world's ground truth keeps the old one
         episode.phase[worlds] = torch.pi * (1.0 + setting.uniform(n, 1))
         if self.terrain:
             self._place(worlds, self.terrain)

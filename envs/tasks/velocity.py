@@ -83,9 +83,10 @@ def reward(world: LeggedWorld, space: JointSpace, dt: float) -> torch.Tensor:
     tilt = 3.0 * world.gravity[:, :2].square().sum(-1)
     effort = (0.11 / space.torque**2) * world.torque.square().sum(-1)
     tracked = torch.clamp(tracking + turning - restlessness - bounce - tilt - effort, min=0.0)
-    if weights is MANY_LEGS:
-        return dt * tracked
-    return dt * (tracked + weights.upright + weights.stepping * stepping(world, space))
+    rewarded = tracked + weights.upright
+    if weights.stepping > 0.0:
+        rewarded = rewarded + weights.stepping * stepping(world, space)
+    return dt * rewarded
 
 
 def stepping(world: LeggedWorld, space: JointSpace) -> torch.Tensor:

@@ -109,7 +109,7 @@ class SafeFiles(stable_baselines3.PPO):
         )
         restore_learner(cast("PPO", ppo), without_prefix("learner", tensors), _changed(record["learner"], settings))
         if env is None or force_reset or ppo.n_envs != record["num_envs"]:
-            ppo._last_obs, ppo.episodes = None, type(ppo.episodes)(ppo.n_envs)
+            ppo._last_obs = None
         if env is None:
             ppo.env, ppo.hyperparameters = None, decode(Hyperparameters, record["hyperparameters"], str(path))
         return ppo
@@ -120,8 +120,6 @@ class SafeFiles(stable_baselines3.PPO):
         ppo = cast("PPO", self)
         if ppo.hyperparameters.mirror:
             ppo.mirror = Mirror.of(worlds_of(cast(VecEnv, ppo.env)), ppo.device)
-        if force_reset:
-            ppo.episodes = type(ppo.episodes)(ppo.n_envs)
 
     def set_parameters(self, load_path_or_dict: Any, exact_match: bool = True, device: Any = "auto") -> None:
         """Take weights and optimizers from a file that `save` wrote, or from what `get_parameters` gave."""
@@ -140,7 +138,11 @@ class SafeFiles(stable_baselines3.PPO):
     def _setup_learn(self, *args: Any, **kwargs: Any) -> Any:
         if self.env is None:
             raise RuntimeError("this learner was loaded without worlds: call set_env first")
-        return super()._setup_learn(*args, **kwargs)
+        ppo, before = cast("PPO", self), self._last_obs
+        prepared = super()._setup_learn(*args, **kwargs)
+        if self._last_obs is not before:  # the worlds began anew
+            ppo.episodes = type(ppo.episodes)(ppo.n_envs)
+        return prepared
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer", "policy.critic_optimizer"], []

@@ -1,32 +1,31 @@
 """PPO over several members: every member has its own normalizer, its own advantage scale, an equal share of updates."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
+from envs.worlds import Worlds
 from policies.collective import ALONE, Collective
 from policies.export.numpy_policy import NORMALIZED_CLIP
 from policies.hyperparameters import Hyperparameters
 from policies.members.common_row import CommonRow
-from policies.members.worlds import MemberVecEnv, MemberWorlds
+from policies.members.worlds import MemberWorlds
 from policies.networks import ActorCritic
 from policies.normalizer import Normalizer
 from policies.ppo import PPO
+from policies.vec_env import Sb3VecEnv
 
 
 class MemberNormalizer(nn.Module):
     """A `Normalizer` for each member over common rows; a row's one-hot says whose it is, and passes as it is."""
 
-    present: torch.Tensor
-
     def __init__(self, row: CommonRow) -> None:
         super().__init__()
         self.num_members = row.num_members
         constants = torch.zeros(row.width), torch.ones(row.width)
-        self.members = nn.ModuleList(Normalizer(*constants) for _ in range(row.num_members))
-        self.register_buffer("present", row.present(), persistent=False)
+        self.members = nn.ModuleList(Normalizer(*constants, mask=mask) for mask in row.present())
 
     def of(self, member: int) -> Normalizer:
         """The statistics of one member."""
@@ -46,10 +45,7 @@ class MemberNormalizer(nn.Module):
         """Take in a batch of common rows, (n, width), each for its member; as of `Normalizer`."""
         member = rows[:, : self.num_members].argmax(-1)
         for index in range(self.num_members):
-            normalizer = self.of(index)
-            normalizer.update(rows[member == index], collective)
-            normalizer.mean[~self.present[index]] = 0.0
-            normalizer.std[~self.present[index]] = 1.0
+            self.of(index).update(rows[member == index], collective)
 
 
 class MemberPolicy(ActorCritic):
@@ -87,7 +83,8 @@ class MemberPPO(PPO):
         if kwargs.get("hyperparameters", Hyperparameters()).mirror:
             raise ValueError("mirror must be false for several members, got true: their rows have no mirror image")
         shape = {"row": worlds.row, "privileged": privileged} | kwargs.pop("policy_kwargs", {})
-        super().__init__(MemberPolicy, MemberVecEnv(worlds), policy_kwargs=shape, **kwargs)
+        env = Sb3VecEnv(cast(Worlds, worlds))  # has all of it that a VecEnv uses
+        super().__init__(MemberPolicy, env, policy_kwargs=shape, **kwargs)
 
     def _standardized(self, advantages: torch.Tensor) -> torch.Tensor:
         """Advantages, (num_steps·num_envs,), each member's with mean 0 and deviation 1."""

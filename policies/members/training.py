@@ -34,17 +34,11 @@ class MemberTraining(Training):
     @property
     def about(self) -> dict[str, Any]:
         """What a checkpoint of this run is about."""
-        env, members, policy = self.worlds, self.worlds.members, self.policy
+        members = self.worlds.members
         return {
             "members": [member.name for member in members],
             "model_hashes": [member.spec.model_hash for member in members],
-            "worlds": env.num_envs,
-            "workers": self.ppo.collective.size,
-            "observation_width": env.width,
-            "actor_width": policy.layout.actor_width,
-            "hidden_layers": list(policy.hidden),
-            "activation": policy.activation,
-        }
+        } | self.sizes
 
     def evaluate(
         self, actor: Actor, randomization: Randomization | None = None, episodes: int | None = None

@@ -6,7 +6,7 @@ What is common is the row that a policy reads (`common_row`) and the size of the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 
@@ -21,7 +21,6 @@ from policies.members import names
 from policies.members.common_row import CommonRow
 from policies.members.return_scale import ReturnScale
 from policies.starting import joint_mismatch
-from policies.vec_env import Sb3VecEnv
 from robots.spec import RobotSpec
 
 
@@ -145,13 +144,6 @@ class MemberWorlds:
         self.scale.load_state_dict(without_prefix("scale", state))
         for index, worlds in enumerate(self.worlds):
             worlds.load_state_dict(without_prefix(str(index), state))
-
-
-class MemberVecEnv(Sb3VecEnv):
-    """`MemberWorlds` as a Stable-Baselines3 VecEnv."""
-
-    def __init__(self, worlds: MemberWorlds) -> None:
-        super().__init__(cast(Worlds, worlds))  # has all of it that a VecEnv uses
 
 
 def refuse(members: Sequence[Member]) -> None:

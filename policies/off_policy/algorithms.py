@@ -21,10 +21,11 @@ from envs.actions import ACTION_CLIP
 from envs.worlds import Worlds
 from policies.collective import ALONE
 from policies.finite import DivergedError, refuse_weights
-from policies.networks import ACTIVATIONS, Layout
+from policies.networks import Layout
 from policies.normalizer import Normalizer
 from policies.off_policy.networks import Parts, SacPolicy, TqcPolicy, linear_layers
 from policies.off_policy.replay_buffer import OwnedReplayBuffer
+from policies.perceptron import ACTIVATIONS
 from policies.skill import Skill, SkillCard
 from policies.stacked import one_frame
 from policies.starting import STD, Start
@@ -96,7 +97,7 @@ class _OffPolicy:
         self.layout = Layout.of(worlds.terms, privileged=self.card.privileged)
         joints = worlds.spec.num_joints
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # torch.nn draws initial weights from the global generator
+            torch.default_generator.manual_seed(seed)  # torch.nn draws initial weights from it; GPUs' stay alone
             super().__init__(
                 self.policy_class_here,  # type: ignore[call-arg]
                 env,

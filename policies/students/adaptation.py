@@ -1,12 +1,14 @@
 """Does a policy adapt? A robot that is loaded or loses motor strength in mid-episode, beside an undisturbed twin.
 
-Both run the same fixed episodes, start states, commands and sensor noise of the same seed, so they are equal to the bit
-until the disturbance. What is left of the twin's score afterwards, second by second, is what the policy makes of it.
+Both run the same fixed episodes: start states, commands and sensor noise are those of one seed, and all until the
+disturbance is played once. What is left of the twin's score afterwards, second by second, is what the policy makes of
+it.
 """
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from envs.worlds import Worlds
 from policies.evaluation import SEED
 from robots.spec import RobotSpec
 
-EPISODES = 96
+EPISODES = 48
 EPISODE_SECONDS, DISTURBED_AT, ALLOWED = 10.0, 3.0, 5.0
 """Length of an episode, when the robot changes in it, and how long it may take to recover [s]."""
 RECOVERED = 0.9
@@ -30,6 +32,18 @@ PAYLOAD = 0.2
 MOTOR = 0.6
 """What is left of a motor's torque limit, stiffness and damping."""
 MOTOR_PARAMETERS = ("kp", "kd", "strength")
+
+Change = Callable[[Randomizer], torch.Tensor]
+"""Gives the samples, (num_worlds, num_columns), that worlds go on with."""
+
+
+class Played(NamedTuple):
+    """What episodes came to."""
+
+    scores: NDArray[np.float64]
+    """(num_steps, num_worlds) of every control step, 0 after a fall."""
+    fell: NDArray[np.bool_]
+    """(num_worlds,)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +63,13 @@ class Recovery:
     episodes: int
 
 
+def keep(randomizer: Randomizer) -> torch.Tensor:
+    """Samples of worlds that nothing happens to."""
+    return randomizer.values.clone()
+
+
 def load(randomizer: Randomizer) -> torch.Tensor:
-    """Samples, (num_worlds, num_columns), of worlds whose base carries `PAYLOAD`."""
+    """Samples of worlds whose base carries `PAYLOAD`."""
     values = randomizer.values.clone()
     values[:, randomizer.columns["payload"]] = PAYLOAD
     return values
@@ -66,8 +85,7 @@ def weaken(randomizer: Randomizer) -> torch.Tensor:
     return values
 
 
-DISTURBANCES: dict[str, Callable[[Randomizer], torch.Tensor]] = {"payload": load, "motor": weaken}
-"""By name, the samples that worlds go on with."""
+DISTURBANCES: dict[str, Change] = {"payload": load, "motor": weaken}
 NEEDED = {"payload": ("payload",), "motor": MOTOR_PARAMETERS}
 """Parameters of which a robot must have one."""
 
@@ -85,13 +103,11 @@ def adaptation(
     """
     if task.embodiment == GYMNASIUM or task.episode_seconds < EPISODE_SECONDS:
         return {}
-    calm = tick_scores(_worlds(spec, task, num_threads), player())
-    found = {}
-    for name, change in DISTURBANCES.items():
-        env = _worlds(spec, task, num_threads)
-        if any(parameter in env.randomizer.columns for parameter in NEEDED[name]):
-            found[name] = asdict(recovery(tick_scores(env, player(), change), calm, round(1.0 / env.dt)))
-    return found
+    env = _worlds(spec, task, num_threads)
+    changes = {name: change for name, change in DISTURBANCES.items() if set(NEEDED[name]) & set(env.randomizer.columns)}
+    calm, *disturbed = twins(env, player(), [keep, *changes.values()])
+    rate = round(1.0 / env.dt)
+    return {name: asdict(recovery(own, calm, rate)) for name, own in zip(changes, disturbed, strict=True)}
 
 
 def _worlds(spec: RobotSpec, task: TaskSpec, num_threads: int) -> Worlds:
@@ -101,25 +117,36 @@ def _worlds(spec: RobotSpec, task: TaskSpec, num_threads: int) -> Worlds:
     )
 
 
+def twins(env: Worlds, actor: Actor, changes: Sequence[Change]) -> list[Played]:
+    """The same episodes under each of `changes`, which strike at `DISTURBED_AT`; what comes before is played once."""
+    struck, num_steps = round(DISTURBED_AT / env.dt), round(EPISODE_SECONDS / env.dt)
+    everyone = torch.ones(env.num_envs, dtype=torch.bool)
+    before, observation, alive = _play(env, actor, env.observation(), everyone, struck)
+    state, found = env.state_dict(), []
+    for change in changes:
+        env.load_state_dict(state)
+        env.randomizer.apply(torch.arange(env.num_envs), change(env.randomizer))
+        after, _, standing = _play(env, copy.deepcopy(actor), observation, alive, num_steps - struck)
+        found.append(Played(np.concatenate([before, after]), (~standing).cpu().numpy()))
+    return found
+
+
 @torch.no_grad()
-def tick_scores(
-    env: Worlds, actor: Actor, change: Callable[[Randomizer], torch.Tensor] | None = None
-) -> NDArray[np.float64]:
-    """Scores of every control step, (num_steps, num_worlds), 0 after a fall; `change` strikes at `DISTURBED_AT`."""
-    observation, alive = env.observation(), torch.ones(env.num_envs, dtype=torch.bool)
+def _play(
+    env: Worlds, actor: Actor, observation: torch.Tensor, alive: torch.Tensor, num_steps: int
+) -> tuple[NDArray[np.float64], torch.Tensor, torch.Tensor]:
+    """Scores, (num_steps, num_worlds), the observation behind them, and which worlds, (num_worlds,), never fell."""
     scores = []
-    for tick in range(round(EPISODE_SECONDS / env.dt)):
-        if change is not None and tick == round(DISTURBED_AT / env.dt):
-            env.randomizer.apply(torch.arange(env.num_envs), change(env.randomizer))
+    for _ in range(num_steps):
         step = env.step(actor(observation))
-        observation = step.observation
-        alive &= ~step.terminated
-        scores.append(env.task.score(step.world, env.space) * alive)
-    return torch.stack(scores).double().cpu().numpy()
+        observation, alive = step.observation, alive & ~step.terminated
+        scores.append(torch.where(alive, env.task.score(step.world, env.space), 0.0))
+    return torch.stack(scores).double().cpu().numpy(), observation, alive
 
 
-def recovery(disturbed: NDArray[np.float64], calm: NDArray[np.float64], ticks_per_second: int) -> Recovery:
-    """Compare scores, (num_steps, num_worlds), of the disturbed worlds and of their twins."""
+def recovery(hurt: Played, twin: Played, ticks_per_second: int) -> Recovery:
+    """Compare what disturbed worlds and their twins came to."""
+    disturbed, calm = hurt.scores, twin.scores
     struck = round(DISTURBED_AT * ticks_per_second)
     starts = range(struck, len(calm) - ticks_per_second + 1, ticks_per_second)
     shares = [_share(disturbed[at : at + ticks_per_second], calm[at : at + ticks_per_second]) for at in starts]
@@ -130,8 +157,8 @@ def recovery(disturbed: NDArray[np.float64], calm: NDArray[np.float64], ticks_pe
         ratio_ci=_interval(disturbed[late:].mean(0), calm[late:].mean(0)),
         seconds_to_recover=None if lasting is None else float(lasting),
         seconds=tuple(shares),
-        falls=int((disturbed[-1] == 0.0).sum()),
-        twin_falls=int((calm[-1] == 0.0).sum()),
+        falls=int(hurt.fell.sum()),
+        twin_falls=int(twin.fell.sum()),
         episodes=calm.shape[1],
     )
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from policies.architecture import CONV_CHANNELS, CONV_KERNEL, CONV_STRIDE, conv_lengths
-from policies.networks import ACTIVATIONS
+from policies.perceptron import ACTIVATIONS
 
 
 class ConvEncoder(nn.Module):
@@ -59,8 +59,8 @@ class GruEncoder(nn.Module):
             state: (n, memory) before the first.
             started: (num_steps, n) bool, True where a frame is the first of its episode: its state is zero before.
         """
-        kept, states = (~started).float()[..., None], []
-        for frame, keep in zip(frames, kept, strict=True):
-            state = self.gru(frame, state * keep)
+        states = []
+        for frame, begins in zip(frames, started[..., None], strict=True):
+            state = self.gru(frame, state.masked_fill(begins, 0.0))
             states.append(state)
         return self.head(torch.stack(states)), state

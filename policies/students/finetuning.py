@@ -64,7 +64,8 @@ class StudentWorlds:
 
     @torch.no_grad()
     def step(self, action: torch.Tensor) -> Step:
-        _, _, self.player.state = self.student.decide(*split(self.student, self.seen))
+        if self.student.card.memory:
+            self.player.state = self.student.decide(*split(self.student, self.seen))[2]
         step, final = self.worlds.step(action), None
         if step.final_observation is not None:  # only a critic reads it
             final = torch.cat([step.final_observation, self.seen], -1)

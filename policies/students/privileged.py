@@ -32,7 +32,7 @@ class PrivilegedLatent:
         if len(widths) > 1 or not 1 <= width <= most:
             raise ValueError(
                 f"latent must be within 1..{most}, what the teachers' privileged channels amount to (widths "
-                f"{sorted(widths)}, which must agree), got {width}"
+                f"{sorted(widths)}, which must agree), got {width}; leave it out, or distill the teachers apart"
             )
         self.measurable = measurable
         first = teachers[0].normalizer

@@ -11,10 +11,13 @@ from envs.randomization import Randomization
 from envs.randomization.ranges import RANGES, SCALARS
 from envs.task import TaskSpec
 from envs.worlds import Worlds
-from policies.evaluation import evaluate
+from policies.evaluation import Evaluation, evaluate
 from policies.skill import Skill, SkillCard, robot_of, terms_of
 from policies.starting import joint_mismatch
 from robots.spec import RobotSpec
+
+VARIED_EPISODES = 64
+"""Of a score under a teacher's randomization, the same episodes for teacher and student."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +87,7 @@ def hull(all_ranges: Sequence[Randomization]) -> Randomization:
 def fresh(card: SkillCard, worlds: Worlds, seed: int) -> Skill:
     """A student with weights of its own."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # torch.nn draws initial weights from the global generator
+        torch.default_generator.manual_seed(seed)  # torch.nn draws initial weights from it; GPUs' stay alone
         return Skill(card, worlds.terms)
 
 
@@ -96,14 +99,23 @@ def on_robot_of(skill: Skill, teacher: Teacher) -> Skill:
     return moved.requires_grad_(False)
 
 
+def under_randomization(skill: Skill, teacher: Teacher, num_threads: int) -> Evaluation:
+    """Scores of a skill on the robot of a teacher, randomized as that trained."""
+    return evaluate(
+        teacher.spec,
+        teacher.task,
+        skill.player(),
+        episodes=VARIED_EPISODES,
+        randomization=teacher.skill.card.randomization,
+        num_threads=num_threads,
+    )
+
+
 def marks(student: Skill, teacher: Teacher, num_threads: int) -> dict[str, Any]:
     """Scores of the student in a teacher's robot and task beside the teacher's, nominal and as the teacher trained."""
     own, card = on_robot_of(student, teacher), teacher.skill.card
     nominal = evaluate(teacher.spec, teacher.task, own.player(), num_threads=num_threads)
-    varied, theirs = (
-        evaluate(teacher.spec, teacher.task, skill.player(), randomization=card.randomization, num_threads=num_threads)
-        for skill in (own, teacher.skill)
-    )
+    varied, theirs = (under_randomization(skill, teacher, num_threads) for skill in (own, teacher.skill))
     return {
         "robot": card.robot,
         "task": teacher.task.name,
@@ -114,6 +126,7 @@ def marks(student: Skill, teacher: Teacher, num_threads: int) -> dict[str, Any]:
             "score": varied.score,
             "score_ci": varied.score_ci,
             "falls": varied.falls,
+            "episodes": varied.episodes,
             "teacher_score": theirs.score,
             "teacher_falls": theirs.falls,
             "ratio": varied.score / theirs.score,
@@ -123,7 +136,7 @@ def marks(student: Skill, teacher: Teacher, num_threads: int) -> dict[str, Any]:
 
 def shape(student: Skill, teacher: Skill) -> dict[str, Any]:
     """What a student reads, and how small it is."""
-    own, theirs = (sum(value.numel() for value in skill.parameters()) for skill in (student, teacher))
+    own, theirs = student.num_parameters, teacher.num_parameters
     kept = ("architecture", "history", "hidden", "latent", "memory")
     card = {name: value for name, value in asdict(student.card).items() if name in kept}
     return card | {"parameters": own, "teacher_parameters": theirs, "parameters_ratio": own / theirs}

@@ -30,11 +30,9 @@ def distillation(result: Result, story: Story) -> Html:
     """A student beside its teacher."""
     robot, colour = story.robot(result), story.colour(story.robot(result))
     teacher, score = result.number("teacher_score"), result.number("score")
-    history = result.number("history")
-    reads = f"the last {history:.0f} readings of sensors that {robot} really has" if history else "real sensors alone"
     parts = [
         tag("h2", f"Student: {robot}"),
-        tag("p", f"The student does what its teacher does, from {reads} (DAgger)."),
+        tag("p", f"The student does what its teacher does, from {_reads(result, robot)} (DAgger)."),
     ]
     if teacher is not None and score is not None:
         rungs = [
@@ -49,12 +47,31 @@ def distillation(result: Result, story: Story) -> Html:
             ),
         ]
         parts.append(tag("figure", plots.score_ladder(rungs)))
-    rows = [("Of the teacher's score", formats.percent(result.number("ratio"))), *score_rows(result)]
+    rows = [("Of the teacher's score", formats.percent(result.number("ratio"))), *_hardships(result)]
+    rows += score_rows(result)
     rows += [
         ("Environment steps", formats.count(result.number("env_steps"))),
         ("Time", formats.duration(result.number("seconds"))),
     ]
     return tag("section", *parts, facts(rows), _losses(result))
+
+
+def _reads(result: Result, robot: str) -> str:
+    history = result.number("history")
+    if result.number("memory"):
+        return f"sensors that {robot} really has and its memory of what they said before"
+    return f"the last {history:.0f} readings of sensors that {robot} really has" if history else "real sensors alone"
+
+
+def _hardships(result: Result) -> list[tuple[str, str]]:
+    """What is left of the score on randomized robots, and of robots that change in mid-episode."""
+    changed = result.mapping("adaptation")
+    shares = [
+        ("Of the teacher's score, both on randomized robots", result.mapping("randomized")),
+        ("Of its own score, from 5 s after a sudden payload on", changed.get("payload")),
+        ("Of its own score, from 5 s after a motor weakened on", changed.get("motor")),
+    ]
+    return [(title, formats.percent(found.get("ratio"))) for title, found in shares if found]
 
 
 def score_rows(result: Result) -> list[tuple[str, str]]:

@@ -6,14 +6,13 @@ from typing import Any
 
 from envs.make import make_worlds
 from envs.worlds import Worlds
-from policies.evaluation import evaluate
 from policies.seeds import part_seed
 from policies.skill import Skill, SkillCard, load_skill
 from policies.students.adaptation import adaptation
 from policies.students.distillation import Distillation
-from policies.students.finetuning import fine_tuning
+from policies.students.finetuning import HYPERPARAMETERS, fine_tuning
 from policies.students.lessons import Lesson
-from policies.students.schooling import Teacher, fresh, hull, marks, refuse, shape
+from policies.students.schooling import Teacher, fresh, hull, marks, refuse, shape, under_randomization
 from policies.threads import one_torch_thread
 from policies.training import StoppedError
 from sim2real.campaign.stage import Stage
@@ -32,6 +31,9 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
     one_torch_thread()
     teachers = _teachers(stage)
     refuse(teachers, small=command.student == "small")
+    least = HYPERPARAMETERS.num_steps * NUM_ENVS
+    if 0 < command.fine_tune < least:  # said here, not when the student is taught
+        raise ValueError(f"fine_tune must be 0 or at least one rollout, {least} steps, got {command.fine_tune}")
     worlds = [_worlds(command, stage, teacher, index, len(teachers)) for index, teacher in enumerate(teachers)]
     distillation = _distillation(command, stage, teachers, worlds)
     samples = [
@@ -40,6 +42,7 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
     ]
     try:
         distillation.run()
+        distillation.student.card = replace(distillation.student.card, env_steps=distillation.env_steps)
         student, tuned = _fine_tuned(command, stage, distillation.student, teachers[0])
     except StoppedError:
         return {}
@@ -103,7 +106,8 @@ def _distillation(command: Distill, stage: Stage, teachers: list[Teacher], world
 
 def _card(command: Distill, teachers: list[Skill], env: Worlds) -> SkillCard:
     first, encoder = teachers[0].card, command.encoder
-    told = min(card.frame_width - env.actor_width for card in (skill.card for skill in teachers))
+    told = min(skill.card.frame_width - env.actor_width for skill in teachers)
+    heard = min(told, sum(skill.card.hidden[0] for skill in teachers))
     hidden = HIDDEN if encoder == "mlp" else first.hidden
     return SkillCard(
         robot=first.robot,
@@ -115,10 +119,9 @@ def _card(command: Distill, teachers: list[Skill], env: Worlds) -> SkillCard:
         hidden=command.hidden or (SMALL if command.student == "small" else hidden),
         num_joints=env.spec.num_joints,
         randomization=hull([skill.card.randomization for skill in teachers]),
-        env_steps=command.steps,
         architecture=encoder,
         memory=command.memory if encoder == "gru" else 0,
-        latent=0 if encoder == "mlp" else command.latent or told or LATENT,
+        latent=0 if encoder == "mlp" else command.latent or heard or LATENT,
         activation=first.activation,
     )
 
@@ -128,14 +131,13 @@ def _fine_tuned(command: Distill, stage: Stage, student: Skill, teacher: Teacher
     if command.fine_tune == 0:
         return student, {}
     before, share = copy.deepcopy(student), command.steps / (command.steps + command.fine_tune)
-    ranges = teacher.skill.card.randomization
     run = fine_tuning(
         student,
         make_worlds(
             teacher.spec,
             teacher.task,
             num_envs=NUM_ENVS,
-            randomization=ranges,
+            randomization=teacher.skill.card.randomization,
             seed=part_seed(command.seed, "worlds of fine-tuning"),
             num_threads=stage.cpus,
         ),
@@ -147,11 +149,8 @@ def _fine_tuned(command: Distill, stage: Stage, student: Skill, teacher: Teacher
         should_stop=stage.should_stop,
     )
     run.run()
-    scores = [
-        evaluate(teacher.spec, teacher.task, skill.player(), randomization=ranges, num_threads=stage.cpus).score
-        for skill in (before, student)
-    ]
-    student.card = replace(student.card, env_steps=command.steps + run.ppo.num_timesteps)
+    scores = [under_randomization(skill, teacher, stage.cpus).score for skill in (before, student)]
+    student.card = replace(student.card, env_steps=student.card.env_steps + run.ppo.num_timesteps)
     kept = "after" if scores[1] > scores[0] else "before"
     told = {"kept": kept, "before": scores[0], "after": scores[1], "env_steps": run.ppo.num_timesteps}
     curve = [{"env_steps": point.env_steps, "score": point.score} for point in run.curve]

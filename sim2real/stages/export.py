@@ -7,7 +7,7 @@ import envs.tasks
 from policies.bundle import read
 from policies.export.gate import GateError
 from policies.export.write import write_bundle
-from policies.skill import describe, load_skill, robot_of
+from policies.skill import load_skill, robot_of
 from policies.threads import one_torch_thread
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Export
@@ -34,7 +34,7 @@ def export(command: Export, stage: Stage) -> dict[str, Any]:
         "onnx": "policy.onnx",
         "digest": written.digest,
         "bytes": (stage.out / BUNDLE).stat().st_size,
-        "parameters": describe(skill)["parameters"],
+        "parameters": skill.num_parameters,
         "score": scores.get("score"),
         "refused": False,
     } | asdict(parity)

@@ -49,6 +49,11 @@ def transfer(command: Transfer, stage: Stage) -> dict[str, Any]:
             f"{stage.input()} holds no {POLICY}: transfer starts from a result of train or transfer, "
             "whose critic is needed; name the teacher instead of its student"
         )
+    if card.history > 1:
+        raise ValueError(
+            f"transfer hands over policies that read one frame, this one reads {card.history}; name its teacher, or go "
+            f"on with sim2real train --robot {command.to} --from RUN"
+        )
     spec, task = robots.get(command.to), envs.tasks.get(command.task or card.task)
     trial = _Trial(command, stage, Source.load(stage.input() / POLICY), spec, task, card.randomization)
     head = {"source_robot": card.robot, "robot": command.to, "task": task.name, "strategy": command.strategy}
