@@ -26,6 +26,10 @@ def entry(request):
     return request.param, read(zoo.bundle_path(request.param)), zoo.card(request.param)
 
 
+def test_the_zoo_holds_a_go1():
+    assert "go1" in zoo.names()
+
+
 def test_a_skill_is_small_signed_and_the_one_its_card_tells_of(entry):
     name, bundle, card = entry
     zoo.verify(zoo.bundle_path(name))
