@@ -12,6 +12,7 @@ from sim2real.campaign.executor_ray import RayExecutor, token_file
 from sim2real.campaign.graph import plan
 from sim2real.campaign.store import Store
 from tests.campaign_kinds import command_line, recipe, run, statuses, wait_for
+from tests.ray_state import state_home
 
 pytestmark = pytest.mark.ray
 
@@ -21,7 +22,7 @@ def cluster(tmp_path_factory):
     """Address of a private cluster, started as `sim2real run` starts it; its settings are gone afterwards."""
     environment = dict(os.environ)
     os.environ.pop("RAY_ADDRESS", None)
-    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    os.environ["XDG_STATE_HOME"] = state_home().name
     executor = RayExecutor(Store(tmp_path_factory.mktemp("store")))
     executor.start()
     import ray

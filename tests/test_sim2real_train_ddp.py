@@ -29,6 +29,7 @@ from sim2real.train_ddp import Ended
 from tests import ranks
 from tests.campaign_kinds import ROOT, wait_for
 from tests.ranks import CHECKPOINT, ITERATION, KIND, a_training, in_processes
+from tests.ray_state import state_home
 
 STEPS = 4 * ITERATION
 ROWS = torch.randn(40, 2, generator=torch.Generator().manual_seed(0)) * 3.0 + 1.0
@@ -238,6 +239,7 @@ def _cluster():
     """A private cluster for all tests, as a stage starts one for itself."""
     environment = dict(os.environ)
     os.environ.pop("RAY_ADDRESS", None)
+    os.environ["XDG_STATE_HOME"] = state_home().name
     with train_ddp.cluster():
         yield
     os.environ.clear()
