@@ -24,22 +24,18 @@ import torch
 from mujoco.batch import Batch
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
-import envs.tasks
 import robots
+from benchmarks import walkers
 from benchmarks.machine import cpu_seconds
 from benchmarks.report import Report, Tier
+from benchmarks.walkers import ROBOT, TASK
 from envs.physics.cpu import CpuPhysics
 from envs.randomization import delay_samples, preset
 from envs.registration import env_id
 from envs.start_states import POOL, settled
-from envs.vector_env import VectorEnv
-from policies.networks import ActorCritic, Layout
-from policies.ppo import PPO
 from policies.threads import one_torch_thread
-from policies.vec_env import Sb3VecEnv
 from robots.model import build_model
 
-ROBOT, TASK = "go1", "velocity"
 NUM_WORLDS, NUM_THREADS = 256, 2
 NUM_SB3_ENVS = 8
 SEED = 0
@@ -130,16 +126,7 @@ def compare(
 
 def ours(effort: Effort) -> Contestant:
     """`sim2real train` without evaluations."""
-    env = VectorEnv(
-        robots.get(ROBOT),
-        envs.tasks.get(TASK),
-        num_envs=NUM_WORLDS,
-        randomization=preset("default"),
-        seed=SEED,
-        num_threads=NUM_THREADS,
-    )
-    layout = Layout.of(env.terms, privileged=False)
-    ppo = PPO(ActorCritic, Sb3VecEnv(env), seed=SEED, policy_kwargs={"layout": layout})
+    ppo = walkers.learner(NUM_WORLDS, num_threads=NUM_THREADS, seed=SEED, world_seed=SEED)
     return learner("go1", ppo, effort.iterations * ppo.n_steps * NUM_WORLDS)
 
 

@@ -26,20 +26,15 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
-import envs.tasks
-import robots
 from benchmarks import report
 from benchmarks.report import Report, Tier
-from envs.make import make_worlds
-from envs.randomization import preset
+from benchmarks.walkers import learner
 from policies.collective import ALONE
-from policies.networks import ActorCritic, Layout
 from policies.ppo import PPO
 from policies.seeds import part_seed
 from policies.threads import one_torch_thread
-from policies.vec_env import Sb3VecEnv
 
-ROBOT, TASK, SEED = "go1", "velocity", 0
+SEED = 0
 NUM_WORLDS = 256
 TURNS: dict[Tier, tuple[int, int]] = {"smoke": (1, 1), "ci": (3, 4), "full": (5, 12)}
 """Turns, and iterations in each."""
@@ -144,16 +139,8 @@ def _learner(num_worlds: int, rank: int, size: int, store: str) -> PPO:
             "gloo", init_method=f"file://{store}", rank=rank, world_size=size, timeout=timedelta(minutes=5)
         )
         collective = Together()
-    worlds = make_worlds(
-        robots.get(ROBOT),
-        envs.tasks.get(TASK),
-        num_envs=num_worlds,
-        randomization=preset("default"),
-        seed=part_seed(SEED, f"worlds of rank {rank}"),
-        num_threads=1,
-    )
-    layout = Layout.of(worlds.terms, privileged=False)
-    return PPO(ActorCritic, Sb3VecEnv(worlds), seed=SEED, collective=collective, policy_kwargs={"layout": layout})
+    own = part_seed(SEED, f"worlds of rank {rank}")
+    return learner(num_worlds, num_threads=1, seed=SEED, world_seed=own, collective=collective)
 
 
 if __name__ == "__main__":

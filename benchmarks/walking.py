@@ -14,15 +14,10 @@ from stable_baselines3.common.callbacks import BaseCallback
 import envs.tasks
 import robots
 from benchmarks.report import Report, Tier
-from envs.make import make_worlds
-from envs.randomization import preset
+from benchmarks.walkers import ROBOT, TASK, learner
 from policies.evaluation import evaluate
-from policies.hyperparameters import for_task
-from policies.networks import ActorCritic, Layout
-from policies.ppo import PPO
 from policies.seeds import part_seed
 from policies.threads import one_torch_thread
-from policies.vec_env import Sb3VecEnv
 
 GOOD, MOST = 0.85, 2_000_000
 """The score to reach, and after how many environment steps to give up."""
@@ -51,17 +46,7 @@ class _Race(BaseCallback):
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self.spec, self.task = robots.get("go1"), envs.tasks.get("velocity")
-        worlds = make_worlds(
-            self.spec, self.task, num_envs=256, randomization=preset("default"), seed=part_seed(seed, "worlds")
-        )
-        self.ppo = PPO(
-            ActorCritic,
-            Sb3VecEnv(worlds),
-            hyperparameters=for_task(self.spec, self.task),
-            seed=seed,
-            policy_kwargs={"layout": Layout.of(worlds.terms, privileged=True)},
-        )
+        self.ppo = learner(256, privileged=True, seed=seed, world_seed=part_seed(seed, "worlds"))
         self.seconds, self.score, self.next = 0.0, 0.0, FIRST
 
     def run(self) -> "_Race":
@@ -74,7 +59,7 @@ class _Race(BaseCallback):
         self.seconds += time.perf_counter() - self.since
         if self.num_timesteps >= self.next:
             self.next += BETWEEN
-            self.score = evaluate(self.spec, self.task, self._act).score
+            self.score = evaluate(robots.get(ROBOT), envs.tasks.get(TASK), self._act).score
         self.since = time.perf_counter()
 
     def _act(self, observation):  # type: ignore[no-untyped-def]

@@ -63,6 +63,11 @@ def write(path: Path, bundle: Bundle) -> str:
     return _write(path, _members(bundle), None)
 
 
+def rewrite(path: Path, bundle: Bundle) -> None:
+    """Write a bundle that was read, byte for byte."""
+    _write(path, bundle.members, bundle.signature)
+
+
 def seal(path: Path, bundle: Bundle, sign: Callable[[bytes], Signature]) -> str:
     """Write a bundle that was read, with the signature that `sign` gives of its manifest; returns its digest."""
     return _write(path, bundle.members, sign(_signed(bundle.members)))

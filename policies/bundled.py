@@ -31,8 +31,7 @@ def skill_of_bundle(bundle: Bundle) -> Skill:
             f"the bundle of {card.robot} reads {_listed(own)}, task {card.task!r} gives {_listed(today)} today; "
             "train and export again"
         )
-    with torch.random.fork_rng(devices=[]):  # torch.nn draws weights, soon overwritten, from the global generator
-        skill = Skill(card, terms)
+    skill = Skill.blank(card, terms)
     _fill(skill, {name: torch.from_numpy(value.copy()) for name, value in bundle.weights.items()})
     return skill.requires_grad_(False)
 

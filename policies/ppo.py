@@ -46,6 +46,8 @@ class PPO(Update, SafeFiles):
     _last_obs: Any
     normalizer_learns = True
     """Whether the running mean and deviation of observations follow the rollouts."""
+    warm_up: float = 0
+    """Environment steps in which the critic learns alone, since it knows less than the actor does."""
     overlaps = True
     """Whether the critic's update goes on during the next rollout; the numbers are the same."""
 
@@ -67,7 +69,6 @@ class PPO(Update, SafeFiles):
         self.collective = collective
         device = device_of(env)
         self.generator = torch.Generator(device).manual_seed(seed)
-        self.target_divergence, self.num_minibatches = chosen.target_divergence, chosen.num_minibatches
         self.adaptive_rate = chosen.learning_rate
         self.mirror = Mirror.of(worlds_of(env), device) if chosen.mirror else None
         self.last_update: dict[str, float] = {}
@@ -153,7 +154,8 @@ class PPO(Update, SafeFiles):
         pool = ThreadPoolExecutor(1)
         self._critic_update = pool.submit(self._train_critic, observations, returns, minibatches)
         pool.shutdown(wait=False)
-        self._train_actor(observations, batch, minibatches)
+        if self.num_timesteps > self.warm_up:
+            self._train_actor(observations, batch, minibatches)
         if not self.overlaps:
             self.settle()
         if self.normalizer_learns:  # after the update, so that old and new probabilities see the same inputs

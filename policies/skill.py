@@ -94,6 +94,18 @@ class Skill(nn.Module):
         elif card.architecture == "gru":
             self.encoder = GruEncoder(card.frame_width, card.memory, card.latent)
 
+    @staticmethod
+    def blank(card: SkillCard, terms: tuple[Term, ...]) -> "Skill":
+        """A skill whose weights are about to be overwritten: torch.nn's draws for them leave no trace."""
+        with torch.random.fork_rng(devices=[]):
+            return Skill(card, terms)
+
+    def lend_statistics(self, normalizer: Normalizer) -> None:
+        """Give its mean and deviation to the leading channels of `normalizer`, which are all its frames."""
+        width = self.card.history * self.card.frame_width
+        normalizer.mean[:width] = self.normalizer.mean.repeat(self.card.history)
+        normalizer.std[:width] = self.normalizer.std.repeat(self.card.history)
+
     def forward(
         self, frames: torch.Tensor, state: torch.Tensor | None = None
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
@@ -175,8 +187,7 @@ def load_skill(path: Path, terms: tuple[Term, ...] | None = None) -> Skill:
             f"{path}: the skill reads {card.frame_width} channels a frame, these terms have {width}; name a robot "
             f"and a task with the observations of {card.task} on {card.robot}, or train again if those have changed"
         )
-    with torch.random.fork_rng(devices=[]):  # torch.nn draws weights, soon overwritten, from the global generator
-        skill = Skill(card, terms)
+    skill = Skill.blank(card, terms)
     try:
         skill.load_state_dict(tensors)
     except RuntimeError as error:
@@ -227,8 +238,7 @@ def skill_of(policy: ActorCritic, env: Worlds, *, robot: str, env_steps: int) ->
         randomization=env.randomization,
         env_steps=env_steps,
     )
-    with torch.random.fork_rng(devices=[]):  # as in `load_skill`
-        skill = Skill(card, env.terms)
+    skill = Skill.blank(card, env.terms)
     skill.actor.load_state_dict(policy.actor.state_dict())
     skill.normalizer.mean.copy_(policy.normalizer.mean[:width])
     skill.normalizer.std.copy_(policy.normalizer.std[:width])

@@ -163,8 +163,7 @@ def trained_skill(policy: ActorCritic, worlds: Worlds, *, robot: str, env_steps:
         randomization=worlds.randomization,
         env_steps=env_steps,
     )
-    with torch.random.fork_rng(devices=[]):  # as in `load_skill`
-        skill = Skill(card, one_frame(worlds).terms)
+    skill = Skill.blank(card, one_frame(worlds).terms)
     skill.actor.load_state_dict(policy.actor.actor.state_dict())
     if policy.actor.encoder is not None:
         skill.encoder.load_state_dict(policy.actor.encoder.state_dict())

@@ -130,9 +130,8 @@ class Continued(PPO):
         if start.policy is not None:
             self.policy.load_state_dict(start.policy)
             return
-        normalizer, width, skill = self.policy.normalizer, self.policy.layout.actor_width, start.skill
-        normalizer.mean[:width] = skill.normalizer.mean.repeat(skill.card.history)
-        normalizer.std[:width] = skill.normalizer.std.repeat(skill.card.history)
+        skill = start.skill
+        skill.lend_statistics(self.policy.normalizer)
         if skill.card.history == 1:
             self.policy.actor.load_state_dict(skill.actor.state_dict())
 
@@ -143,10 +142,6 @@ class Continued(PPO):
         super().train()
         if self.pins:
             normalizer.mean[:width], normalizer.std[:width] = mean, std
-
-    def _train_actor(self, *args: Any) -> None:
-        if self.num_timesteps > self.warm_up:
-            super()._train_actor(*args)
 
 
 def chosen(name: str, spec: RobotSpec, task: TaskSpec, start: Start | None) -> Hyperparameters:

@@ -11,7 +11,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from envs.randomization import Randomization
 from envs.randomization.schedules import Schedule
-from envs.state_dicts import prefixed, without_prefix
+from envs.state_dicts import Tensors, prefixed, without_prefix
+from policies import perceptron
 from policies.collective import refuse_drift, told
 from policies.divergence import DivergenceWatch
 from policies.evaluation import Actor, Evaluation, evaluate
@@ -105,7 +106,7 @@ class Training:
         fresh = self.ppo._last_obs is None  # a run stopped before its first step is not: its worlds must stay
         watch = DivergenceWatch(self.file)
         try:
-            self.ppo.learn(steps, callback=[watch, _Watcher(self)], reset_num_timesteps=fresh)
+            self.ppo.learn(steps, callback=[watch, Watcher(self)], reset_num_timesteps=fresh)
         except DivergedError as error:
             if watch.error:  # the learner, which ends its update, may have said less on the way out
                 raise watch.error from None
@@ -143,8 +144,7 @@ class Training:
     @property
     def how(self) -> dict[str, str]:
         """What decides the last bits besides versions."""
-        compiled = getattr(self.ppo, "compiled", False)
-        return {"device": self.ppo.device.type, "loss": "compiled" if compiled else "eager"}
+        return {"device": self.ppo.device.type, "layers": "by hand" if perceptron.FAST else "torch's"}
 
     def save(self) -> None:
         """Write everything that the rest of the run depends on; rank 0 does, for all ranks."""
@@ -169,6 +169,10 @@ class Training:
         tensors, record = load_run(self.file, "training", self.about, self.say, self.how)
         tensors = rank_state.of_this(self.ppo.collective, tensors)
         restore_learner(self.ppo, without_prefix("learner", tensors), record["learner"])
+        self._restore_run(tensors, record)
+
+    def _restore_run(self, tensors: Tensors, record: dict[str, Any]) -> None:
+        """What a run of any learner has: worlds, times, schedule, curve."""
         self.env.env.load_state_dict(without_prefix("env", tensors))
         self.seconds, self.learning_seconds = record["seconds"], record["learning_seconds"]
         self.tried = record["tried"]
@@ -234,7 +238,7 @@ class Training:
         )
 
 
-class _Watcher(BaseCallback):
+class Watcher(BaseCallback):
     """Between rollouts: measure, save, report, and stop when told to."""
 
     def __init__(self, training: Training) -> None:

@@ -34,11 +34,19 @@ class Update:
     ent_coef: float
     vf_coef: float
     max_grad_norm: float
-    num_minibatches: int
-    target_divergence: float
     adaptive_rate: float
     last_update: dict[str, float]
     """Figures of the last update; those of the critic while it still learns are of the update before."""
+
+    @property
+    def num_minibatches(self) -> int:
+        """Minibatches an epoch."""
+        return self.hyperparameters.num_minibatches
+
+    @property
+    def target_divergence(self) -> float:
+        """KL divergence that an update should reach [nat]."""
+        return self.hyperparameters.target_divergence
 
     @torch.no_grad()
     def _batch(self) -> dict[str, torch.Tensor]:

@@ -94,8 +94,7 @@ def skill_of_policy(path: Path, terms: tuple[Term, ...]) -> Skill:
         hidden=tuple(record["hidden"]),
         activation=record["activation"],
     )
-    with torch.random.fork_rng(devices=[]):  # torch.nn draws weights, soon overwritten, from the global generator
-        skill = Skill(card, terms)
+    skill = Skill.blank(card, terms)
     actor = {name: value for name, value in weights.items() if name.startswith("actor.")}
     statistics = {f"normalizer.{name}": weights[f"normalizer.{name}"][: card.frame_width] for name in ("mean", "std")}
     skill.load_state_dict(actor | statistics | {"normalizer.count": weights["normalizer.count"]})

@@ -144,13 +144,12 @@ class _OffPolicy:
         std = torch.full_like(actor.log_std.bias, STD)
         self.known = 0
         if self.start:
-            skill, width = self.start.skill, self.layout.actor_width
+            skill = self.start.skill
             own = [layer for layer in skill.actor if isinstance(layer, nn.Linear)]
             for layer, source in zip(linear_layers(actor), own, strict=True):
                 layer.load_state_dict(source.state_dict())
-            normalizer.mean[:width] = skill.normalizer.mean.repeat(skill.card.history)
-            normalizer.std[:width] = skill.normalizer.std.repeat(skill.card.history)
-            self.known = width
+            skill.lend_statistics(normalizer)
+            self.known = self.layout.actor_width
             if self.start.policy is not None:
                 std = self.start.policy["log_std"].exp()
                 normalizer.load_state_dict(
@@ -239,8 +238,7 @@ class _OffPolicy:
             randomization=worlds.randomization,
             env_steps=self.num_timesteps,
         )
-        with torch.random.fork_rng(devices=[]):  # torch.nn draws weights, soon overwritten, from the global generator
-            skill = Skill(card, one_frame(worlds).terms)
+        skill = Skill.blank(card, one_frame(worlds).terms)
         own = [layer for layer in skill.actor if isinstance(layer, nn.Linear)]
         for layer, learned in zip(own, linear_layers(self.policy.actor), strict=True):
             layer.load_state_dict(learned.state_dict())

@@ -11,7 +11,7 @@ from policies.files import checkpoint
 from policies.files.run_state import load_run, save_run
 from policies.off_policy.algorithms import SAC, TQC
 from policies.stacked import on_plain_rows
-from policies.training import CurvePoint, Training, _Watcher
+from policies.training import Training, Watcher
 
 NEVER = 10**9
 """Episodes between two lines of Stable-Baselines3's log: `report` tells more."""
@@ -31,16 +31,14 @@ class OffPolicyTraining(Training):
 
     def _learn(self, steps: int) -> None:
         self.ppo.learn(
-            steps, callback=_Watcher(self), log_interval=NEVER, reset_num_timesteps=self.ppo._last_obs is None
+            steps, callback=Watcher(self), log_interval=NEVER, reset_num_timesteps=self.ppo._last_obs is None
         )
 
     @property
-    def about(self) -> dict[str, Any]:
+    def sizes(self) -> dict[str, Any]:
+        """Of the worlds and the network, and which algorithm learns."""
         worlds, learner = self.env.env, self.ppo
         return {
-            "robot": worlds.spec.name,
-            "model_hash": worlds.spec.model_hash,
-            "task": worlds.task.name,
             "worlds": worlds.num_envs,
             "observation_width": worlds.width,
             "actor_width": learner.layout.actor_width,
@@ -77,14 +75,7 @@ class OffPolicyTraining(Training):
         """Continue where `save` was called."""
         tensors, record = load_run(self.file, KIND, self.about, self.say)
         self._restore_learner(tensors, record)
-        self.env.env.load_state_dict(without_prefix("env", tensors))
-        self.seconds, self.learning_seconds = record["seconds"], record["learning_seconds"]
-        self.tried = record["tried"]
-        if self.schedule:
-            self.schedule.load_state_dict(record["schedule"])
-        self.curve = [
-            CurvePoint(**point | {"episode_scores": tuple(point["episode_scores"])}) for point in record["curve"]
-        ]
+        self._restore_run(tensors, record)
 
     @torch.no_grad()
     def _restore_learner(self, tensors: Tensors, record: dict[str, Any]) -> None:

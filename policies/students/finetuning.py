@@ -141,14 +141,10 @@ class StudentPPO(PPO):
     """
 
     def __init__(self, student: Skill, env: Sb3VecEnv, budget: int, seed: int = 0) -> None:
-        self.budget = budget
         layout = Layout.of(env.env.terms, privileged=True)
         kwargs = {"layout": layout, "student": student}
         super().__init__(StudentActorCritic, env, hyperparameters=HYPERPARAMETERS, seed=seed, policy_kwargs=kwargs)
-
-    def _train_actor(self, *args: Any) -> None:
-        if self.num_timesteps > WARM_UP * self.budget:
-            super()._train_actor(*args)
+        self.warm_up = WARM_UP * budget
 
 
 class FineTuning(Training):

@@ -93,8 +93,7 @@ def fresh(card: SkillCard, worlds: Worlds, seed: int) -> Skill:
 
 def on_robot_of(skill: Skill, teacher: Teacher) -> Skill:
     """The same weights with the units of a teacher's robot."""
-    with torch.random.fork_rng(devices=[]):
-        moved = Skill(skill.card, terms_of(teacher.skill.card.robot, teacher.task.name))
+    moved = Skill.blank(skill.card, terms_of(teacher.skill.card.robot, teacher.task.name))
     moved.load_state_dict(skill.state_dict())
     return moved.requires_grad_(False)
 

@@ -52,11 +52,12 @@ def import_bundle(run: str, store: "Store") -> "Found":
     content = bundle.read(path)
     key = hashlib.sha256(f"{KIND} {FORM} {content.digest}".encode()).hexdigest()[:KEY_LENGTH]
     if not store.has(key):
-        _commit(run, path, content, key, store)
+        _commit(run if run.startswith(ZOO) else path.stem, content, key, store)
     return Found(key, store.out(key))
 
 
-def _commit(run: str, path: Path, content: "Bundle", key: str, store: "Store") -> None:
+def _commit(name: str, content: "Bundle", key: str, store: "Store") -> None:
+    from policies import bundle
     from policies.bundled import skill_of_bundle
     from sim2real.campaign.store import SCHEMA
     from sim2real.stages.results import BUNDLE, SKILL
@@ -65,14 +66,14 @@ def _commit(run: str, path: Path, content: "Bundle", key: str, store: "Store") -
     store.sweep(key)
     attempt = store.begin(key)
     try:
-        shutil.copyfile(path, attempt / BUNDLE)
+        bundle.rewrite(attempt / BUNDLE, content)
         skill.save(attempt / SKILL)
         contract = content.contract
         result: dict[str, Any] = {"robot": contract.robot, "task": contract.task, "env_steps": skill.card.env_steps}
         record = {
             "schema": SCHEMA,
             "kind": KIND,
-            "name": run if run.startswith(ZOO) else path.stem,
+            "name": name,
             "key": key,
             "params": {"digest": content.digest},
             "inputs": {},

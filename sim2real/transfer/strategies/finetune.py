@@ -31,22 +31,13 @@ class FineTuning(PPO):
             ActorCritic, env, learning_rate=LEARNING_RATE, policy_kwargs=source.policy_kwargs(env), **kwargs
         )
         put_on(source, self)
-        self.budget = budget
+        self.budget, self.warm_up = budget, WARM_UP * budget
         self.anchor = copy.deepcopy(self.policy.actor).requires_grad_(False)
         self.normalizer_learns = False  # it is part of the skill: its drift would move the anchor
 
-    @property
-    def share_done(self) -> float:
-        """Of the budget."""
-        return self.num_timesteps / self.budget
-
-    def _train_actor(self, *args: Any) -> None:
-        if self.share_done > WARM_UP:
-            super()._train_actor(*args)
-
     def extra_loss(self, observations: torch.Tensor, mean: torch.Tensor) -> torch.Tensor | float:
         """KL divergence to the source's actor, fading out."""
-        weight = ANCHOR_WEIGHT * max(0.0, 1.0 - self.share_done / ANCHOR)
+        weight = ANCHOR_WEIGHT * max(0.0, 1.0 - self.num_timesteps / self.budget / ANCHOR)
         if weight == 0.0:
             return 0.0
         with torch.no_grad():
