@@ -32,10 +32,14 @@ lint: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.training --tier ci
 	$(BIN)/python -m benchmarks.simulation --tier ci
+	$(BIN)/python -m benchmarks.transfer --part bodies --tier ci
+	$(BIN)/python -m benchmarks.transfer --part map --tier ci
 
 bench-smoke: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.training --tier smoke
 	$(BIN)/python -m benchmarks.simulation --tier smoke
+	$(BIN)/python -m benchmarks.transfer --part bodies --tier smoke
+	$(BIN)/python -m benchmarks.transfer --part map --tier smoke
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache

@@ -14,10 +14,13 @@ from typing import Any, Literal
 from benchmarks.machine import Machine
 from sim2real.campaign.files import write_json
 from sim2real.campaign.provenance import commit, now, provenance
+from sim2real.statistics import Bound, Estimate
 
 SCHEMA = 1
 Tier = Literal["smoke", "ci", "full"]
 """How long a benchmark takes: does it work; figures in a minute or two; figures to quote."""
+Origin = Literal["measured", "recorded"]
+"""In this run, or in an earlier one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,20 +29,23 @@ class Row:
 
     name: str
     value: float
-    """Median over repetitions."""
+    """Median over repetitions; of an estimate what its unit says."""
     unit: str
     lo: float
-    """Least."""
+    """Least; of an estimate the lower end of its 95 % interval."""
     hi: float
-    """Greatest."""
-    source: Literal["measured", "recorded"] = "measured"
+    """Greatest; the upper end."""
+    bound: Bound = "="
+    """≥ or ≤ where the truth lies beyond `value`."""
+    source: Origin = "measured"
     seeds: tuple[int, ...] = ()
     commit: str | None = field(default_factory=commit)
 
 
-def row(name: str, unit: str, values: Sequence[float], seeds: tuple[int, ...] = ()) -> Row:
+def row(name: str, unit: str, values: Sequence[float], seeds: tuple[int, ...] = (), source: Origin = "measured") -> Row:
     """The figure of repeated measurements."""
-    return Row(name=name, value=statistics.median(values), unit=unit, lo=min(values), hi=max(values), seeds=seeds)
+    middle = statistics.median(values)
+    return Row(name=name, value=middle, unit=unit, lo=min(values), hi=max(values), seeds=seeds, source=source)
 
 
 @dataclass
@@ -53,9 +59,22 @@ class Report:
     configurations: dict[str, str] = field(default_factory=dict)
     """Beginning of the names of rows -> what was run for them."""
 
-    def add(self, name: str, unit: str, values: Sequence[float], seeds: tuple[int, ...] = ()) -> None:
+    def add(
+        self,
+        name: str,
+        unit: str,
+        values: Sequence[float],
+        seeds: tuple[int, ...] = (),
+        source: Origin = "measured",
+    ) -> None:
         """Add the row of repeated measurements."""
-        self.rows.append(row(name, unit, values, seeds))
+        self.rows.append(row(name, unit, values, seeds, source))
+
+    def estimate(self, name: str, unit: str, found: Estimate, seeds: tuple[int, ...] = ()) -> None:
+        """Add the row of an estimate with its interval."""
+        self.rows.append(
+            Row(name=name, value=found.value, unit=unit, lo=found.lo, hi=found.hi, bound=found.bound, seeds=seeds)
+        )
 
     def compare(self, name: str, ours: Sequence[float], theirs: Sequence[float], seeds: tuple[int, ...] = ()) -> None:
         """Add a ratio: the median over pairs that were measured one after the other, and its row."""
@@ -65,7 +84,13 @@ class Report:
     def table(self) -> str:
         """For people: every row, aligned."""
         lines = [
-            (row.name, _number(row.value), f"{_number(row.lo)} – {_number(row.hi)}", row.unit) for row in self.rows
+            (
+                row.name,
+                row.bound.strip("=") + _number(row.value),
+                f"{_number(row.lo)} – {_number(row.hi)}",
+                row.unit + (" (recorded)" if row.source == "recorded" else ""),
+            )
+            for row in self.rows
         ]
         widths = [max(len(line[column]) for line in [*lines, HEADINGS]) for column in range(4)]
         notes = [f"{name}: {text}" for name, text in self.configurations.items()]

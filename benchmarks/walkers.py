@@ -1,4 +1,4 @@
-"""The learner whose speed and skill are measured on go1: as `sim2real train` makes it."""
+"""The learner whose speed and skill are measured, on go1 unless told otherwise: as `sim2real train` makes it."""
 
 import envs.tasks
 import robots
@@ -16,22 +16,24 @@ ROBOT, TASK = "go1", "velocity"
 def learner(
     num_worlds: int,
     *,
+    robot: str = ROBOT,
+    task: str = TASK,
     num_threads: int = 0,
     privileged: bool = False,
     seed: int = 0,
     world_seed: int = 0,
     collective: Collective = ALONE,
 ) -> PPO:
-    """PPO in worlds of go1's velocity task under the default randomization."""
-    spec, task = robots.get(ROBOT), envs.tasks.get(TASK)
+    """PPO in worlds of a robot's task under the default randomization."""
+    spec, wanted = robots.get(robot), envs.tasks.get(task)
     randomization = preset("default")
     worlds = make_worlds(
-        spec, task, num_envs=num_worlds, randomization=randomization, seed=world_seed, num_threads=num_threads
+        spec, wanted, num_envs=num_worlds, randomization=randomization, seed=world_seed, num_threads=num_threads
     )
     return PPO(
         ActorCritic,
         Sb3VecEnv(worlds),
-        hyperparameters=for_task(spec, task),
+        hyperparameters=for_task(spec, wanted),
         collective=collective,
         seed=seed,
         policy_kwargs={"layout": Layout.of(worlds.terms, privileged=privileged)},

@@ -86,41 +86,47 @@ class ActorCritic(ActorCriticPolicy):
         """(n,) for normalized observations, (n, width)."""
         return self.critic(normalized)[:, 0]
 
-    def log_prob(self, action: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
-        """(n,) of a diagonal Gaussian."""
-        deviation = (action - mean) / self.log_std.exp()
-        return -0.5 * deviation.square().sum(-1) - self.log_std.sum() - LOG_SQRT_2_PI * mean.shape[-1]
+    def spread(self, normalized: torch.Tensor, log_std: torch.Tensor) -> torch.Tensor:
+        """Log of the deviation of actions, (num_joints,) or (n, num_joints), for a value of the parameter `log_std`."""
+        return log_std
+
+    def log_prob(self, action: torch.Tensor, mean: torch.Tensor, log_std: torch.Tensor | None = None) -> torch.Tensor:
+        """(n,) of a diagonal Gaussian; `log_std` as `spread` gives it, the parameter if left out."""
+        log_std = self.log_std if log_std is None else log_std
+        deviation = (action - mean) / log_std.exp()
+        return -0.5 * deviation.square().sum(-1) - log_std.sum(-1) - LOG_SQRT_2_PI * mean.shape[-1]
 
     def entropy(self) -> torch.Tensor:
         """() of the Gaussian, ½·log(2πe σ²) a dimension [nat]."""
         return (self.log_std + 0.5 + LOG_SQRT_2_PI).sum()
 
-    def sample(self, mean: torch.Tensor) -> torch.Tensor:
-        """Actions around `mean`, from the owned generator."""
+    def sample(self, mean: torch.Tensor, log_std: torch.Tensor | None = None) -> torch.Tensor:
+        """Actions around `mean`, from the owned generator; `log_std` as of `log_prob`."""
         noise = torch.randn(mean.shape, generator=self.generator, device=mean.device)
-        return mean + self.log_std.exp() * noise
+        return mean + (self.log_std if log_std is None else log_std).exp() * noise
 
     def forward(
         self, obs: torch.Tensor, deterministic: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         normalized = self.normalizer(obs.float())
-        mean = self.action_mean(normalized)
-        action = mean if deterministic else self.sample(mean)
-        return action, self.value(normalized)[:, None], self.log_prob(action, mean)
+        mean, log_std = self.action_mean(normalized), self.spread(normalized, self.log_std)
+        action = mean if deterministic else self.sample(mean, log_std)
+        return action, self.value(normalized)[:, None], self.log_prob(action, mean, log_std)
 
     def evaluate_actions(
         self, obs: torch.Tensor, actions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         normalized = self.normalizer(obs.float())
-        mean = self.action_mean(normalized)
-        return self.value(normalized)[:, None], self.log_prob(actions, mean), self.entropy().expand(len(mean))
+        mean, log_std = self.action_mean(normalized), self.spread(normalized, self.log_std)
+        return self.value(normalized)[:, None], self.log_prob(actions, mean, log_std), self.entropy().expand(len(mean))
 
     def predict_values(self, obs: torch.Tensor) -> torch.Tensor:
         return self.value(self.normalizer(obs.float()))[:, None]
 
     def _predict(self, observation: torch.Tensor, deterministic: bool = False) -> torch.Tensor:
-        mean = self.action_mean(self.normalizer(observation.float()))
-        return mean if deterministic else self.sample(mean)
+        normalized = self.normalizer(observation.float())
+        mean = self.action_mean(normalized)
+        return mean if deterministic else self.sample(mean, self.spread(normalized, self.log_std))
 
 
 def kl_divergence(

@@ -7,6 +7,7 @@ batches, double precision, a torch without oneDNN) takes torch's layers; the wei
 """
 
 import os
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -54,9 +55,22 @@ class Perceptron(nn.Sequential):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, outputs) for (n, inputs)."""
-        if FAST and x.device.type == "cpu" and x.dtype == torch.float32 and x.ndim == 2 and len(x) >= LEAST_ROWS:
-            return _Pass.apply(x, self.activation, *self.parameters())
-        return super().forward(x)
+        return _Pass.apply(x, self.activation, *self.parameters()) if suits(x) else super().forward(x)
+
+
+def suits(x: torch.Tensor) -> bool:
+    """Whether the pass written by hand takes these inputs."""
+    return FAST and x.device.type == "cpu" and x.dtype == torch.float32 and x.ndim == 2 and len(x) >= LEAST_ROWS
+
+
+def run_layers(x: torch.Tensor, activation: str, parameters: Sequence[torch.Tensor]) -> torch.Tensor:
+    """(n, outputs) for (n, inputs), of the perceptron with these weights and biases in turn."""
+    if suits(x):
+        return _Pass.apply(x, activation, *parameters)
+    layers = list(zip(parameters[::2], parameters[1::2], strict=True))
+    for weight, bias in layers[:-1]:
+        x = getattr(nn.functional, activation)(nn.functional.linear(x, weight, bias))
+    return nn.functional.linear(x, *layers[-1])
 
 
 class _Pass(torch.autograd.Function):

@@ -107,9 +107,9 @@ class PPO(Update, SafeFiles):
     ) -> bool:
         """Fill the buffer with `n_rollout_steps` control steps."""
         buffer, step = rollout_buffer, step_of(env, self.device)
-        observation = torch.as_tensor(self._last_obs, dtype=torch.float32, device=self.device)
         buffer.reset()
-        callback.on_rollout_start()
+        callback.on_rollout_start()  # may give worlds another body
+        observation = torch.as_tensor(self._last_obs, dtype=torch.float32, device=self.device)
         for t in range(n_rollout_steps):
             action = self._act(buffer, t, observation)
             observation, reward, terminated, truncated, final = step(action)
@@ -130,7 +130,7 @@ class PPO(Update, SafeFiles):
     def _act(self, buffer: TorchRolloutBuffer, t: int, observation: torch.Tensor) -> torch.Tensor:
         normalized = self.policy.normalizer(observation)
         mean = self.policy.action_mean(normalized)
-        action = self.policy.sample(mean)
+        action = self.policy.sample(mean, self.policy.spread(normalized, self.policy.log_std))
         buffer.observations[t], buffer.normalized[t] = observation, normalized
         buffer.actions[t], buffer.means[t] = action, mean
         return action

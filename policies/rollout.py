@@ -127,6 +127,10 @@ class Episodes:
             known = name in state and len(state[name]) == len(value)
             setattr(self, name, state[name].numpy().copy() if known else np.zeros_like(value))
 
+    def forget(self, worlds: slice) -> None:
+        """Leave out the episodes that these worlds are in: they were broken off."""
+        self.returns[worlds], self.lengths[worlds] = 0.0, 0
+
     def take_in(self, rewards: torch.Tensor, ended: torch.Tensor) -> list[dict[str, float]]:
         """The episodes that ended in a rollout, from its rewards and ends, (num_steps, num_envs), as SB3 has them."""
         sums = rewards.double().cumsum(0).cpu().numpy()

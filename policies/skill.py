@@ -238,7 +238,12 @@ def skill_of(policy: ActorCritic, env: Worlds, *, robot: str, env_steps: int) ->
         randomization=env.randomization,
         env_steps=env_steps,
     )
-    skill = Skill.blank(card, env.terms)
+    return acting_half(policy, card, env.terms)
+
+
+def acting_half(policy: ActorCritic, card: SkillCard, terms: tuple[Term, ...]) -> Skill:
+    """The skill that `card` describes, with the actor and the statistics of an actor-critic on the robot of `terms`."""
+    skill, width = Skill.blank(card, terms), policy.layout.actor_width
     skill.actor.load_state_dict(policy.actor.state_dict())
     skill.normalizer.mean.copy_(policy.normalizer.mean[:width])
     skill.normalizer.std.copy_(policy.normalizer.std[:width])

@@ -26,6 +26,7 @@ from policies.vec_env import Sb3VecEnv
 from robots.joint_space import joint_space
 from robots.spec import RobotSpec
 
+REMEDY = "choose a robot whose joints match, or a policy for any joints (sim2real multitask ... --network tokens)"
 WARM_UP_ROLLOUTS = 4
 """In which a critic that does not know the robot learns alone; never more than a quarter of the steps."""
 LEARNING_RATE = 3e-4
@@ -90,13 +91,30 @@ def _remedy(theirs: bool, ours: bool) -> str:
 def joint_mismatch(source: RobotSpec, target: RobotSpec) -> str:
     """Why a plain network cannot move from one robot to the other; nothing where it can."""
     ours, theirs = joint_space(source), joint_space(target)
+    shuffled = sorted(zip(ours.leg, ours.role, strict=True)) == sorted(zip(theirs.leg, theirs.role, strict=True))
+    remedy = f"sim2real match {source.name} {target.name} --write FOLDER puts them in order" if shuffled else REMEDY
     for what, mine, other in (("legs", ours.leg, theirs.leg), ("roles", ours.role, theirs.role)):
         if mine != other:
             return (
                 f"a plain network drives joints by their place, and the {what} of the joints differ: {source.name} has "
-                f"{_joints(mine)}, {target.name} has {_joints(other)}; choose a robot whose joints match"
+                f"{_joints(mine)}, {target.name} has {_joints(other)}; {remedy}"
             )
-    return ""
+    return _control_mismatch(source, target)
+
+
+def _control_mismatch(source: RobotSpec, target: RobotSpec) -> str:
+    """A target position says nothing about a torque."""
+    ours, theirs = (tuple(joint.actuator.control for joint in spec.joints) for spec in (source, target))
+    if ours == theirs:
+        return ""
+    return (
+        f"joints of {source.name} are commanded by {_distinct(ours)}, those of {target.name} by {_distinct(theirs)}; "
+        "choose a robot whose joints are commanded alike"
+    )
+
+
+def _distinct(controls: tuple[str, ...]) -> str:
+    return " and ".join(dict.fromkeys(controls))
 
 
 def seen_by(start: Start | None, worlds: Worlds) -> Worlds:

@@ -53,11 +53,12 @@ class Update:
         """All samples of the rollout, (num_samples, ...); what the critic learns from is its own."""
         buffer, policy = self.rollout_buffer, self.policy
         actions, means = buffer.actions.flatten(0, 1), buffer.means.flatten(0, 1)
+        observations = buffer.normalized[:-1].flatten(0, 1).clone()
         batch = {
-            "observations": buffer.normalized[:-1].flatten(0, 1).clone(),
+            "observations": observations,
             "actions": actions,
             "means": means,
-            "log_probs": policy.log_prob(actions, means),
+            "log_probs": policy.log_prob(actions, means, policy.spread(observations, policy.log_std)),
             "advantages": self._standardized(buffer.advantages.flatten()),
             "returns": buffer.returns.flatten(),
         }
@@ -95,16 +96,16 @@ class Update:
         self, observations: torch.Tensor, batch: dict[str, torch.Tensor], minibatches: list[torch.Tensor]
     ) -> None:
         policy, clip = self.policy, self.clip_range(1.0)
-        old_log_std, figures = policy.log_std.detach().clone(), Figures()
+        was, figures = policy.log_std.detach().clone(), Figures()
         columns = [batch["actions"], batch["means"], batch["log_probs"][:, None], batch["advantages"][:, None]]
         table, widths = torch.cat(columns, 1), [column.shape[1] for column in columns]
         divergences = []
         for rows in minibatches:
             seen = observations.index_select(0, rows)
             actions, means, log_probs, advantages = table.index_select(0, rows).split(widths, 1)
-            mean = policy.action_mean(seen)
-            divergence = kl_divergence(means, old_log_std, mean.detach(), policy.log_std.detach())
-            ratio = (policy.log_prob(actions, mean) - log_probs[:, 0]).exp()
+            mean, log_std = policy.action_mean(seen), policy.spread(seen, policy.log_std)
+            divergence = kl_divergence(means, policy.spread(seen, was), mean.detach(), log_std.detach())
+            ratio = (policy.log_prob(actions, mean, log_std) - log_probs[:, 0]).exp()
             gain, clipped = advantages[:, 0] * ratio, ratio.clamp(1.0 - clip, 1.0 + clip)
             surrogate = torch.min(gain, advantages[:, 0] * clipped).mean()
             loss = self.extra_loss(seen, mean) - surrogate

@@ -25,6 +25,11 @@ LIFT = 0.36
 """Height of a lifted foot over its nominal place, in units of L."""
 BIPED_LIFT = 0.05
 """The same on two legs, which tip over before a higher step is done: 3 cm on a G1."""
+STEP = 1e-4
+"""Of the differences that tell a sign [rad]."""
+STRAIGHT = 0.05
+"""A knee that changes the length of its leg by less than this part of it a rad stands straight: a Menagerie G1's by
+0.025, those of the zoo by 0.07 and more."""
 MIDDLE = 0.02  # joints this close to the plane of symmetry are neither left nor right, in units of L
 
 
@@ -218,7 +223,16 @@ def _sign(kinematics: Kinematics, leg: int, joint: int, role: Role, roles: dict[
             return foot[0]
         return float(np.linalg.norm(foot - kinematics.anchor(roles["swing"])))
 
-    return 1.0 if coordinate(1e-4) >= coordinate(-1e-4) else -1.0
+    ahead, back = coordinate(STEP), coordinate(-STEP)
+    if role == "extend" and abs(ahead - back) < STRAIGHT * 2.0 * STEP * ahead:
+        return _bends_back(kinematics.spec, joint)
+    return 1.0 if ahead > back else -1.0
+
+
+def _bends_back(spec: RobotSpec, joint: int) -> float:
+    """+1 where a leg that stands straight has more room to bend by a falling angle."""
+    (low, high), nominal = spec.joints[joint].position_limits, spec.default_positions[joint]
+    return 1.0 if nominal - low >= high - nominal else -1.0
 
 
 def _reach(kinematics: Kinematics) -> float:

@@ -44,12 +44,14 @@ def train(
 def multitask(
     *,
     members: tuple[str, ...],
+    network: Literal["mlp", "tokens"] = "mlp",
     seed: int = 0,
     steps: int = 2_800_000,
     num_envs: int = 256,
     privileged: bool = False,
     randomization: str = "default",
     hyperparameters: str = "tuned",
+    vary: float = 0.0,
     store: PathLike | None = None,
     out: PathLike | None = None,
     progress: bool = False,
@@ -70,11 +72,23 @@ def member(
     return _stage("member", locals())
 
 
+def fold(
+    *,
+    run: str,
+    to: str,
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Fold a tokens network into the ordinary policy that it is on one robot, trained on or not."""
+    return _stage("fold", locals())
+
+
 def distill(
     *,
     run: str,
     more: tuple[str, ...] = (),
-    student: Literal["proprio", "small"] = "proprio",
+    student: str = "proprio",
     seed: int = 0,
     steps: int = 400_000,
     history: int = 10,
@@ -90,7 +104,7 @@ def distill(
     out: PathLike | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Teach a student that has only real sensors what its teachers do."""
+    """Teach a student that has only real sensors what its teachers do, in their body or in another robot's."""
     return _stage("distill", locals())
 
 
@@ -153,6 +167,19 @@ def rehearse(
     return _stage("rehearse", locals())
 
 
+def map(
+    *,
+    source: str,
+    target: str,
+    seconds: float = 0.0,
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Learn what to command a robot so that it follows what another one did."""
+    return _stage("map", locals())
+
+
 def report(
     *,
     runs: tuple[str, ...],
@@ -164,6 +191,21 @@ def report(
 ) -> dict[str, Any]:
     """Explain results in one self-contained HTML file."""
     return _stage("report", locals())
+
+
+def family(
+    *,
+    runs: tuple[str, ...],
+    robots: tuple[str, ...] = (),
+    episodes: int = 32,
+    seconds: float | None = None,
+    video: bool = True,
+    store: PathLike | None = None,
+    out: PathLike | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Show who drives whom: every skill on every robot, scored, filmed, and what each joint attends to."""
+    return _stage("family", locals())
 
 
 def run(
@@ -226,6 +268,21 @@ def view(
 
     values = {field.name: given[field.name] for field in fields(commands.View)}
     return show(decode(commands.View, values, "view"), Store.open(store), progress)
+
+
+def match(*, source: str, target: str, write: str | None = None) -> dict[str, Any]:
+    """Which joints of two robots do the same: `pairs` with `sign`, `distance` and `confidence`, and what is left over.
+
+    The `distance` of the robots lies between 0, the same but for names, and 0.8, nothing in common. A robot that was
+    written is in `folder`.
+    """
+    import robots as zoo
+    from robots.correspondence import arranged, correspondence
+
+    found = correspondence(zoo.get(source), zoo.get(target))
+    if write is not None:
+        arranged(found).save_folder(Path(write))
+    return found.as_dict() | ({"folder": write} if write is not None else {})
 
 
 def verify_randomization(*, robot: str, task: str, randomization: str = "full") -> dict[str, Any]:

@@ -25,6 +25,8 @@ Source = Annotated[str, "SOURCE"]
 """Weights to begin from: a RUN, or the path of a file of another program, whose content enters the stage key."""
 NameOrFile = Annotated[str, "NAME|FILE"]
 """A name, or the path of a file whose content enters the stage key."""
+Pupil = Annotated[str, "STUDENT"]
+"""`proprio`, `small`, or `robot:R`, where R is as of ROBOT and its model hash enters the stage key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,9 @@ class Multitask:
     """Train one policy on several tasks or robots at once (PPO)."""
 
     members: tuple[MemberName, ...]
-    """What it must learn: ROBOT:TASK each, such as go1:velocity, on robots whose joints match one by one."""
+    """What it must learn: ROBOT:TASK each, such as go1:velocity; for an mlp on robots whose joints match one by one."""
+    network: Literal["mlp", "tokens"] = "mlp"
+    """A plain network, or one that generates its weights from what each joint is: for any joints, seen or not."""
     seed: int = 0
     """Of every generator."""
     steps: int = 2_800_000
@@ -92,13 +96,23 @@ class Multitask:
     """Ranges of the randomized physics."""
     hyperparameters: NameOrFile = "tuned"
     """What the first member's task was tuned with, or a YAML or JSON file of what is to differ."""
+    vary: float = 0.0
+    """Let members of families become others while the score holds: every length, mass and motor up to exp(±VARY)."""
 
     def __post_init__(self) -> None:
-        _check_ranges(self, seed=0, steps=1, num_envs=1)
+        _check_ranges(self, seed=0, steps=1, num_envs=1, vary=0)
         for name in self.members:
             parts(name)
-        if len(set(self.members)) < max(2, len(self.members)):
-            raise ValueError(f"members must be two or more different ROBOT:TASK, got {', '.join(self.members)}")
+        if self.vary > 1.0:
+            raise ValueError(f"vary must be <= 1 (a factor of e either way), got {self.vary}")
+        if self.vary and self.network != "tokens":
+            raise ValueError(f"vary must be 0 for an {self.network}, got {self.vary}: only tokens are told of the body")
+        least = 2 if self.network == "mlp" else 1
+        if len(set(self.members)) < max(least, len(self.members)):
+            count = "two or more" if least == 2 else "one or more"
+            raise ValueError(f"members must be {count} different ROBOT:TASK, got {', '.join(self.members)}")
+        if self.network == "tokens" and len({parts(name)[1] for name in self.members}) > 1:
+            raise ValueError(f"a tokens network learns one task on many bodies, got {', '.join(self.members)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,15 +126,25 @@ class Member:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fold:
+    """Fold a tokens network into the ordinary policy that it is on one robot, trained on or not."""
+
+    run: Run
+    """The result of multitask --network tokens."""
+    to: Robot
+    """The robot."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Distill:
-    """Teach a student that has only real sensors what its teachers do (DAgger)."""
+    """Teach a student that has only real sensors what its teachers do, in their body or another (DAgger)."""
 
     run: Run
     """The teacher."""
     more: tuple[Run, ...] = ()
     """Further teachers, on robots with the same joints and tasks with the same sensors: one student for all."""
-    student: Literal["proprio", "small"] = "proprio"
-    """A student for a robot's own sensors, or one of few weights for them."""
+    student: Pupil = "proprio"
+    """proprio: for a robot's own sensors; small: for them, with few weights; robot:R: for those of R, in R's body."""
     seed: int = 0
     """Of every generator."""
     steps: int = 400_000
@@ -146,6 +170,11 @@ class Distill:
 
     def __post_init__(self) -> None:
         _check_ranges(self, seed=0, steps=1, history=1, latent=0, memory=1, mixing=0, redraw=0, fine_tune=0)
+        if self.student not in ("proprio", "small") and not body(self.student):
+            raise ValueError(
+                f"student must be proprio, small or robot:R, such as robot:a1, got {self.student!r}; "
+                "sim2real robots lists robots"
+            )
         if self.mixing > 1.0:
             raise ValueError(f"mixing must be a share within 0..1, got {self.mixing}")
         if self.fine_tune and self.more:
@@ -236,6 +265,21 @@ class Rehearse:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Map:
+    """Learn from a log of each what to command a robot so that it follows what another one did (dynamic map)."""
+
+    source: NameOrFile
+    """Log of the robot to be followed: npz of time [s], command and position [rad]."""
+    target: NameOrFile
+    """Log of the robot that shall follow, with the same joints in the same order."""
+    seconds: float = 0.0
+    """Of each log to identify from, the rest is held out [s]; 70 % if 0."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, seconds=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """Explain results in one self-contained HTML file."""
 
@@ -249,6 +293,29 @@ class Report:
     def __post_init__(self) -> None:
         if not self.runs:
             raise ValueError("runs must name at least one result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Show who drives whom: every skill on every robot, scored, filmed, and what each joint attends to."""
+
+    runs: tuple[Run, ...]
+    """Results with skills of one task; of multitask all members count, a tokens network folds onto every robot."""
+    robots: tuple[Robot, ...] = ()
+    """Robots to put them on; those they learned on if left out."""
+    episodes: int = 32
+    """Fixed episodes for each pair."""
+    seconds: float | None = None
+    """Length of an episode [s]; that of the task's score if left out."""
+    video: bool = True
+    """Film every skill on its robots side by side, where OpenGL is available."""
+
+    def __post_init__(self) -> None:
+        _check_ranges(self, episodes=1)
+        if not self.runs:
+            raise ValueError("runs must name at least one result")
+        if self.seconds is not None and not self.seconds > 0.0:
+            raise ValueError(f"seconds must be > 0 [s], got {self.seconds}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,6 +386,18 @@ class View:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Match:
+    """Find which joint of one robot plays the part of which joint of another, whatever they are called."""
+
+    source: str
+    """A robot, by every name that --robot takes."""
+    target: str
+    """Another one."""
+    write: str | None = None
+    """Write the target to this folder, a robot whose joints come in the order of the source's."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyRandomization:
     """Prove on a robot's compiled worlds that every randomized term does what it claims, and nothing else."""
 
@@ -367,12 +446,15 @@ VERSIONS: dict[type, int] = {
     Train: 3,
     Multitask: 1,
     Member: 1,
+    Fold: 1,
     Distill: 3,
     Transfer: 3,
     Evaluate: 3,
     Export: 3,
     Rehearse: 2,
+    Map: 1,
     Report: 1,
+    Family: 1,
 }
 """Versions of the kinds of stages; raise one when its stage, or a task it runs, changes in meaning."""
 
@@ -391,12 +473,21 @@ COMMANDS: dict[str, type] = {
     "sign": Sign,
     "keygen": Keygen,
     "view": View,
+    "match": Match,
     "verify-randomization": VerifyRandomization,
     "zoo": Zoo,
     "robots": Robots,
     "tasks": Tasks,
     "doctor": Doctor,
 }
+
+
+BODY = "robot:"
+
+
+def body(student: str) -> str:
+    """The robot R of a student `robot:R`; empty for one that has its teacher's body."""
+    return student.removeprefix(BODY) if student.startswith(BODY) else ""
 
 
 def option(field: str) -> str:
@@ -410,7 +501,7 @@ def workers(command: Any) -> int:
 
 
 def arguments(command: type, marker: str) -> list[str]:
-    """Names of a command's fields that stand for a "RUN", "SOURCE", "ROBOT", "TASK", "ROBOT:TASK" or "NAME|FILE"."""
+    """Names of a command's fields that stand for a "RUN", "SOURCE", "ROBOT", "TASK", "NAME|FILE" and so on."""
     hints = typing.get_type_hints(command, include_extras=True)
     return [name for name, hint in hints.items() if marker in _markers(hint)]
 

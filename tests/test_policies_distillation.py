@@ -263,5 +263,5 @@ def test_teachers_of_other_joints_are_refused():
         env = an_env(robot)
         teachers.append(Teacher.of(a_skill(env), 0.5))
     with pytest.raises(ValueError, match=r"a plain network drives joints by their place"):
-        refuse(teachers, small=False)
-    refuse(teachers[:1], small=False)
+        refuse(teachers, remembering=False)
+    refuse(teachers[:1], remembering=False)

@@ -77,6 +77,20 @@ def test_the_critic_learns_alone_at_first_and_the_students_normalizer_never(tmp_
     assert not [name for name in changed if name.startswith("actor.normalizer")]
 
 
+def test_a_critic_that_is_given_is_what_the_learner_begins_with_and_soon_trusts(tmp_path):
+    known = a_run(tmp_path / "known.safetensors").ppo.policy
+    with torch.no_grad():
+        known.critic[-1].bias.add_(1.0)
+        known.normalizer.update(an_env().observation())
+    values = {name: value for name, value in known.state_dict().items() if not name.startswith("actor.")}
+    run = fine_tuning(a_student("mlp"), an_env(), 100 * ITERATION, values=values, file=tmp_path / "run.safetensors")
+    row = run.env.env.observation()
+    with torch.no_grad():
+        theirs, ours = (policy.predict_values(row[:, : an_env().width]) for policy in (known, run.ppo.policy))
+    torch.testing.assert_close(ours, theirs)
+    assert run.ppo.warm_up == 4 * ITERATION  # four rollouts; 15 % of the steps were fifteen
+
+
 @pytest.mark.parametrize(
     "encoder", ["gru", pytest.param("conv", marks=pytest.mark.slow), pytest.param("mlp", marks=pytest.mark.slow)]
 )

@@ -11,8 +11,11 @@ import mujoco
 import numpy as np
 import pytest
 from menagerie_models import ARCHIVES, unpack
+from scrambled import scrambled
 
 import robots
+from robots.anatomy import Anatomy
+from robots.correspondence import correspondence
 from robots.descriptors import CHANNELS, descriptors
 from robots.joint_space import joint_space, leg_roles
 from robots.kinematics import Kinematics
@@ -161,6 +164,14 @@ def test_servos_are_stiffened_until_a_robot_stands(converted):
     assert not any("stands on its servos" in note for note in added(converted("unitree_g1")))
 
 
+def test_a_knee_that_stands_straight_bends_to_where_it_has_room(converted):
+    spec = converted("unitree_g1")
+    knee = spec.joint_names.index("left_knee_joint")
+    assert spec.default_positions[knee] == 0.0
+    assert spec.joints[knee].position_limits == pytest.approx((-0.087267, 2.8798))  # a growing angle bends it
+    assert joint_space(spec).sign[knee] == -1.0
+
+
 def test_a_stated_motor_and_servo_are_taken(converted):
     go1, go2 = converted("unitree_go1"), converted("unitree_go2")
     assert go1.joints[2].actuator.kp == 100.0
@@ -277,3 +288,48 @@ def test_its_joints_are_described_without_units(converted, name, tmp_path):
     assert table.shape == (spec.num_joints, len(CHANNELS))
     twin = scaled(spec, tmp_path, length=2.0, mass=5.0, gravity=0.7)
     np.testing.assert_allclose(descriptors(twin), table, rtol=1e-9, atol=1e-9)
+    assert np.isfinite(table).all()
+
+
+def test_every_robot_at_hand_is_converted_or_refused():
+    found = {path.name.rpartition("-")[0] for path in ARCHIVES.glob("archives*/*.tar.xz")}
+    if not found:
+        pytest.skip(f"no archives in {ARCHIVES}")
+    assert found == {*QUADRUPEDS, *HUMANOIDS, *TOOLS, *REFUSED}
+
+
+@pytest.mark.parametrize("name", [*QUADRUPEDS, *HUMANOIDS])
+def test_left_and_right_are_described_alike(converted, name):
+    spec = converted(name)
+    table, image = descriptors(spec), Anatomy(spec).mirrored()
+    sides = [CHANNELS.index(f"side_{side}") for side in ("left", "right")]
+    mirrored = table[image]
+    mirrored[:, sides] = mirrored[:, sides[::-1]]
+    mirrored[:, [CHANNELS.index(channel) for channel in ("anchor_y", "axis_x", "axis_z")]] *= -1.0
+    paired = [joint for joint, other in enumerate(image) if joint != other]
+    middle = {"unitree_h1": 1, "unitree_g1": 3, "booster_t1": 3}.get(name, 0)  # waists and a head
+    assert len(paired) == spec.num_joints - middle
+    np.testing.assert_allclose(mirrored[paired], table[paired], atol=0.01)  # as far apart as the makers drew them
+
+
+@pytest.mark.parametrize("name", [*QUADRUPEDS, *HUMANOIDS, *TOOLS])
+def test_it_is_recognized_under_other_names_in_another_order_with_axes_turned(converted, name, tmp_path):
+    spec = converted(name)
+    other, order, signs = scrambled(spec, tmp_path, np.random.default_rng(0))
+    found = {pair.source: (pair.target, pair.sign) for pair in correspondence(spec, other).pairs}
+    assert found == {joint: (place, signs[place]) for place, joint in enumerate(order)}
+
+
+def test_a_g1_and_an_h1_share_what_an_h1_has(converted):
+    found = correspondence(robots.get("g1"), converted("unitree_h1")).as_dict()
+    pairs = {pair["source"].removesuffix("_joint"): pair["target"] for pair in found["pairs"]}
+    legs = ("hip_yaw", "hip_roll", "hip_pitch", "knee")  # a G1's hip turns in another order
+    arms = ("shoulder_pitch", "shoulder_roll", "shoulder_yaw", "elbow")
+    expected = {f"{side}_{part}": f"{side}_{part}" for side in ("left", "right") for part in (*legs, *arms)}
+    expected |= {f"{side}_ankle_pitch": f"{side}_ankle" for side in ("left", "right")} | {"waist_yaw": "torso"}
+    assert pairs == expected
+    assert found["unmatched_target"] == []
+    assert {name.split("_", 1)[1] for name in found["unmatched_source"]} == {
+        *("ankle_roll_joint", "roll_joint", "pitch_joint"),  # ankles; the waist's
+        *("wrist_roll_joint", "wrist_pitch_joint", "wrist_yaw_joint"),
+    }

@@ -98,7 +98,9 @@ def test_a_member_is_evaluated_exported_and_transferred_like_any_skill(store, an
 
 def test_a_report_says_how_a_member_came_about(together, anymal):
     lines = commands(Story(tuple(Result.read(Path(result["run"])) for result in (together, anymal))))
-    assert lines[0].startswith("sim2real multitask go1:velocity anymal_c:velocity --seed 0 --steps 768 --num-envs 8 ")
+    assert lines[0].startswith(
+        "sim2real multitask go1:velocity anymal_c:velocity --network mlp --seed 0 --steps 768 --num-envs 8 "
+    )
     assert lines[1] == "sim2real member multitask anymal_c:velocity --out member"
     for line in lines:
         cli.parser().parse_args(shlex.split(line)[1:])

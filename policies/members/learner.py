@@ -78,13 +78,15 @@ class MemberPPO(PPO):
         ValueError: the hyperparameters ask for mirror images.
     """
 
+    policy_of_members: type[ActorCritic] = MemberPolicy
+
     def __init__(self, worlds: MemberWorlds, *, privileged: bool, **kwargs: Any) -> None:
         self.num_members = len(worlds.members)
         if kwargs.get("hyperparameters", Hyperparameters()).mirror:
             raise ValueError("mirror must be false for several members, got true: their rows have no mirror image")
         shape = {"row": worlds.row, "privileged": privileged} | kwargs.pop("policy_kwargs", {})
         env = Sb3VecEnv(cast(Worlds, worlds))  # has all of it that a VecEnv uses
-        super().__init__(MemberPolicy, env, policy_kwargs=shape, **kwargs)
+        super().__init__(self.policy_of_members, env, policy_kwargs=shape, **kwargs)
 
     def _standardized(self, advantages: torch.Tensor) -> torch.Tensor:
         """Advantages, (num_steps·num_envs,), each member's with mean 0 and deviation 1."""

@@ -48,7 +48,7 @@ class MemberTraining(Training):
             evaluate(
                 member.spec,
                 member.task,
-                on_common_rows(actor, self.worlds.row, index),
+                self.on_member(actor, index),
                 episodes=episodes or training.CURVE_EPISODES,
                 seconds=training.CURVE_SECONDS,
                 randomization=randomization,
@@ -57,6 +57,10 @@ class MemberTraining(Training):
             for index, member in enumerate(self.worlds.members)
         ]
         return pooled(own)
+
+    def on_member(self, actor: Actor, index: int) -> Actor:
+        """An actor of common rows, for the raw observations of a member's own robot."""
+        return on_common_rows(actor, self.worlds.row, index, self.worlds.members[index].spec.num_joints)
 
     def curve_of(self, member: int) -> list[CurvePoint]:
         """The learning curve of one member, over the steps of all."""
@@ -75,9 +79,11 @@ class MemberTraining(Training):
         return points
 
 
-def on_common_rows(actor: Actor, row: CommonRow, member: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    """An actor of common rows, for the raw observations of a member."""
-    return lambda observation: actor(row.lift(member, observation))
+def on_common_rows(
+    actor: Actor, row: CommonRow, member: int, num_joints: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """An actor of common rows, for the raw observations of a member with so many joints."""
+    return lambda observation: actor(row.lift(member, observation))[:, :num_joints]
 
 
 def pooled(own: list[Evaluation]) -> Evaluation:

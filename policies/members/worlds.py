@@ -50,6 +50,31 @@ class Member:
         return f"{self.spec.name}:{self.task.name}"
 
 
+def refuse_different_joints(members: Sequence[Member]) -> None:
+    """Check that one plain network can drive all members.
+
+    Raises:
+        ValueError: it cannot; the message says why.
+    """
+    refuse_repeated(members, least=2)
+    for member in members[1:]:
+        reason = joint_mismatch(members[0].spec, member.spec)
+        if reason:
+            raise ValueError(reason)
+
+
+def refuse_repeated(members: Sequence[Member], *, least: int) -> None:
+    """Check that there are members enough, none of them twice.
+
+    Raises:
+        ValueError: there are not.
+    """
+    given = [member.name for member in members]
+    if len(members) < least or len(set(given)) < len(given):
+        count = {1: "one or more", 2: "two or more"}[least]
+        raise ValueError(f"members must be {count} different ROBOT:TASK, got {', '.join(given) or 'none'}")
+
+
 class MemberStep(NamedTuple):
     """What one control step returns, as of `envs.worlds.Step`; worlds of the first member first."""
 
@@ -87,23 +112,31 @@ class MemberWorlds:
         num_threads: int = 0,
         gamma: float = 0.97,
     ) -> None:
-        refuse(members)
+        self.refuse(members)
         self.members = tuple(members)
-        self.spec = members[0].spec  # its joints are everybody's
+        self.spec = max((member.spec for member in members), key=lambda spec: spec.num_joints)
+        """Of the widest actions."""
+        self._each: dict[str, Any] = {
+            "num_envs": num_envs,
+            "randomization": randomization,
+            "num_threads": num_threads,
+        }
         self.worlds: tuple[Worlds, ...] = tuple(
-            make_worlds(
-                member.spec,
-                member.task,
-                num_envs=num_envs,
-                randomization=randomization,
-                seed=seed + index,
-                num_threads=num_threads,
-            )
-            for index, member in enumerate(members)
+            self.made(member.spec, member.task, seed + index) for index, member in enumerate(members)
         )
-        self.row = CommonRow([worlds.terms for worlds in self.worlds])
+        self.row = self.common_row()
         self.width, self.num_envs = self.row.width, num_envs * len(members)
         self.scale = ReturnScale(len(members), num_envs, gamma)
+
+    refuse = staticmethod(refuse_different_joints)
+
+    def made(self, spec: RobotSpec, task: TaskSpec, seed: int) -> Worlds:
+        """Worlds as each member has them."""
+        return make_worlds(spec, task, seed=seed, **self._each)
+
+    def common_row(self) -> CommonRow:
+        """What a policy reads of every member."""
+        return CommonRow([worlds.terms for worlds in self.worlds])
 
     @property
     def diverged(self) -> torch.Tensor:
@@ -116,9 +149,9 @@ class MemberWorlds:
         return torch.cat([self.row.lift(index, worlds.reset()) for index, worlds in enumerate(self.worlds)])
 
     def step(self, action: torch.Tensor) -> MemberStep:
-        """Advance every world one control period of its robot under `action`, (num_envs, num_joints)."""
+        """Advance every world one control period of its robot under `action`, (num_envs, most joints of any)."""
         chunks = action.chunk(len(self.worlds))
-        steps = [worlds.step(own) for worlds, own in zip(self.worlds, chunks, strict=True)]
+        steps = [worlds.step(own[:, : worlds.spec.num_joints]) for worlds, own in zip(self.worlds, chunks, strict=True)]
         terminated = torch.stack([step.terminated for step in steps])
         truncated = torch.stack([step.truncated for step in steps])
         reward = self.scale(torch.stack([step.reward for step in steps]), terminated | truncated)
@@ -144,18 +177,3 @@ class MemberWorlds:
         self.scale.load_state_dict(without_prefix("scale", state))
         for index, worlds in enumerate(self.worlds):
             worlds.load_state_dict(without_prefix(str(index), state))
-
-
-def refuse(members: Sequence[Member]) -> None:
-    """Check that one plain network can drive all members.
-
-    Raises:
-        ValueError: it cannot; the message says why.
-    """
-    given = [member.name for member in members]
-    if len(members) < 2 or len(set(given)) < len(given):
-        raise ValueError(f"members must be two or more different ROBOT:TASK, got {', '.join(given) or 'none'}")
-    for member in members[1:]:
-        reason = joint_mismatch(members[0].spec, member.spec)
-        if reason:
-            raise ValueError(reason)

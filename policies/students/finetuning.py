@@ -2,9 +2,10 @@
 
 The learner's observation row is the worlds' own, for an asymmetric critic that sees everything, and behind it what the
 student decides on: its frames, and its recurrent state as an input like any other. The critic begins from nothing, so
-it learns alone at first.
+it learns alone at first; in the body of another robot it begins with what the teacher's knew of its own.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from policies.normalizer import Normalizer
 from policies.players import Player
 from policies.ppo import PPO
 from policies.skill import Skill
+from policies.starting import WARM_UP_ROLLOUTS
 from policies.training import Training
 from policies.vec_env import Sb3VecEnv
 
@@ -29,6 +31,8 @@ WARM_UP = 0.15
 """Share of the steps in which only the critic learns."""
 HYPERPARAMETERS = Hyperparameters(learning_rate=1e-4, target_divergence=0.01, initial_std=0.2)
 """Small steps, little exploration: the student walks already."""
+ABROAD = replace(HYPERPARAMETERS, learning_rate=3e-4, target_divergence=0.03, initial_std=0.3)
+"""Of a student whose teacher learned on another robot: what is best here, the teacher did not know."""
 
 
 class StudentWorlds:
@@ -138,13 +142,27 @@ class StudentPPO(PPO):
         env: Of `StudentWorlds` around it.
         budget: Environment steps in all.
         seed: Of the owned generator.
+        hyperparameters: Those of the critic's network too.
+        values: Critic and statistics, of plain rows of such worlds, to begin with.
     """
 
-    def __init__(self, student: Skill, env: Sb3VecEnv, budget: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        student: Skill,
+        env: Sb3VecEnv,
+        budget: int,
+        seed: int = 0,
+        hyperparameters: Hyperparameters = HYPERPARAMETERS,
+        values: Tensors | None = None,
+    ) -> None:
         layout = Layout.of(env.env.terms, privileged=True)
         kwargs = {"layout": layout, "student": student}
-        super().__init__(StudentActorCritic, env, hyperparameters=HYPERPARAMETERS, seed=seed, policy_kwargs=kwargs)
+        super().__init__(StudentActorCritic, env, hyperparameters=hyperparameters, seed=seed, policy_kwargs=kwargs)
         self.warm_up = WARM_UP * budget
+        if values:
+            self.policy.critic.load_state_dict(without_prefix("critic", values))
+            self.policy.normalizer.load_state_dict(without_prefix("normalizer", values))
+            self.warm_up = min(WARM_UP_ROLLOUTS * self.n_steps * env.num_envs, self.warm_up)
 
 
 class FineTuning(Training):
@@ -159,7 +177,20 @@ class FineTuning(Training):
         return super().evaluate(self.student.player(), *others)
 
 
-def fine_tuning(student: Skill, env: Worlds, steps: int, *, seed: int = 0, **others: Any) -> FineTuning:
-    """A run that trains `student` in place for `steps` environment steps of `env`; `others` are those of `Training`."""
+def fine_tuning(
+    student: Skill,
+    env: Worlds,
+    steps: int,
+    *,
+    seed: int = 0,
+    hyperparameters: Hyperparameters = HYPERPARAMETERS,
+    values: Tensors | None = None,
+    **others: Any,
+) -> FineTuning:
+    """A run that trains `student` in place for `steps` environment steps of `env`.
+
+    Arguments are those of `StudentPPO`, `others` those of `Training`.
+    """
     worlds: Any = StudentWorlds(env, student)
-    return FineTuning(StudentPPO(student, Sb3VecEnv(worlds), steps, seed), steps, **others)
+    ppo = StudentPPO(student, Sb3VecEnv(worlds), steps, seed, hyperparameters, values)
+    return FineTuning(ppo, steps, **others)

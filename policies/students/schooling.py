@@ -9,6 +9,7 @@ import torch
 import envs.tasks
 from envs.randomization import Randomization
 from envs.randomization.ranges import RANGES, SCALARS
+from envs.state_dicts import Tensors
 from envs.task import TaskSpec
 from envs.worlds import Worlds
 from policies.evaluation import Evaluation, evaluate
@@ -21,14 +22,28 @@ VARIED_EPISODES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a teacher learned that now teaches in another robot's body."""
+
+    robot: str
+    no_op: float
+    """What doing nothing scores there."""
+    values: Tensors | None = None
+    """Its critic and statistics, where a training left them, if its rows are as long as those of the other robot."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Teacher:
     """A skill with the robot and the task that it knows."""
 
     skill: Skill
     spec: RobotSpec
+    """The robot whose worlds its student practises in."""
     task: TaskSpec
     score: float
-    """On the nominal robot, as its own result has it."""
+    """On the nominal robot where it learned, as its own result has it."""
+    origin: Origin | None = None
+    """None of a teacher whose student has its own body."""
 
     @staticmethod
     def of(skill: Skill, score: float) -> "Teacher":
@@ -36,23 +51,24 @@ class Teacher:
         return Teacher(skill=skill, spec=robot_of(skill.card), task=envs.tasks.get(skill.card.task), score=score)
 
 
-def refuse(teachers: Sequence[Teacher], *, small: bool) -> None:
+def refuse(teachers: Sequence[Teacher], *, remembering: bool) -> None:
     """Check that these teachers can have a student together.
 
     Args:
         teachers: The first's robot will be the student's.
-        small: Whether the student is to be smaller, not more modest in what it sees: then a student may teach.
+        remembering: Whether a teacher may read the past, as students do: one that is to teach what it does to a smaller
+            student, or in another body, not to one that sees less.
 
     Raises:
         ValueError: they cannot; the message says why.
     """
     for teacher in teachers:
         card = teacher.skill.card
-        if not small and (card.history > 1 or card.memory):
+        if not remembering and (card.history > 1 or card.memory):
             reads = f"a history of {card.history} frames" if card.history > 1 else "a recurrent state"
             raise ValueError(
-                f"a teacher acts on the newest frame alone, this skill reads {reads}: "
-                "name the teacher that it was distilled from, or ask for a small student"
+                f"a teacher acts on the newest frame alone, this skill reads {reads}: name the teacher that it was "
+                "distilled from, or ask for a small student, or for one in another body (robot:R)"
             )
     first = teachers[0]
     for other in teachers[1:]:

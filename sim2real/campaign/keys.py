@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import json
 import os
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ import robots
 from policies.members.names import parts
 from robots.records import encode, nearest
 from sim2real.campaign.files import sha256
-from sim2real.commands import Kind, arguments, option
+from sim2real.commands import BODY, Kind, arguments, body, option
 
 KEY_LENGTH = 24
 ARCHIVE = ".zip"
@@ -42,7 +43,9 @@ def checked(command: Command) -> Command:
     """
     changes: dict[str, Any] = {}
     for name, value in _given(command, "ROBOT"):
-        changes[name] = _checked_robot(value)
+        changes[name] = _each(_checked_robot, value)
+    for name, value in _bodies(command):
+        changes[name] = BODY + _checked_robot(value)
     for _, value in _given(command, "TASK"):
         _check_task(value)
     for name, value in _given(command, "ROBOT:TASK"):
@@ -52,6 +55,11 @@ def checked(command: Command) -> Command:
             raise FileNotFoundError(f"{option(name)}: no file {value!r} in {Path.cwd()}")
         changes[name] = os.path.abspath(value)
     return replace(command, **changes)  # type: ignore[type-var]
+
+
+def _each(change: Callable[[str], Any], value: str | tuple[str, ...]) -> Any:
+    """A value changed, or each of several."""
+    return change(value) if isinstance(value, str) else tuple(map(change, value))
 
 
 def _checked_robot(name: str) -> str:
@@ -89,7 +97,9 @@ def _identity(command: Any) -> dict[str, Any]:
     """The parameters with robots and files replaced by hashes of what they hold."""
     identity = params(command)
     for name, value in _given(command, "ROBOT"):
-        identity[name] = {"model_hash": robots.get(value).model_hash}
+        identity[name] = _each(lambda robot: {"model_hash": robots.get(robot).model_hash}, value)
+    for name, value in _bodies(command):
+        identity[name] = {"body": robots.get(value).model_hash}
     for name, value in _given(command, "ROBOT:TASK"):
         members = [parts(member) for member in value]
         identity[name] = [{"model_hash": robots.get(robot).model_hash, "task": task} for robot, task in members]
@@ -123,6 +133,11 @@ def _files(command: Any) -> list[tuple[str, str]]:
 def _given(command: Any, marker: str) -> list[tuple[str, Any]]:
     values = [(name, getattr(command, name)) for name in arguments(type(command), marker)]
     return [(name, value) for name, value in values if value is not None]
+
+
+def _bodies(command: Any) -> list[tuple[str, str]]:
+    """Arguments that are students with a body of their own, and its robot."""
+    return [(name, body(value)) for name, value in _given(command, "STUDENT") if body(value)]
 
 
 def _is_path(value: str) -> bool:

@@ -9,10 +9,12 @@ def show(command: str, result: dict[str, Any]) -> None:
     printers = {
         "run": _campaign,
         "evaluate": _evaluation,
+        "family": _family,
         "inspect": _inspection,
         "sign": _signed,
         "keygen": _key,
         "view": _view,
+        "match": _match,
         "verify-randomization": _verification,
         "zoo": _zoo,
         "robots": _robots,
@@ -38,6 +40,32 @@ def _evaluation(result: dict[str, Any]) -> None:
     for line in scoreboard.lines(result):
         print(line)
     _stage({name: value for name, value in result.items() if name not in scoreboard.TABLES})
+
+
+def _family(result: dict[str, Any]) -> None:
+    """The map as a table: a row for each skill, and standing still below."""
+    rows = [("score [N]", *(robot["name"] for robot in result["robots"]))]
+    for source, cells in zip(result["sources"], result["cells"], strict=True):
+        rows.append((source["title"], *map(_crossed, cells)))
+    idle = [robot["no_op"] for robot in result["robots"]]
+    rows.append(("standing still", *("" if score is None else f"{score:.2f}" for score in idle)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
+    reasons = [cell["reason"] for cells in result["cells"] for cell in cells if cell["refused"]]
+    for reason in dict.fromkeys(reasons):
+        print(f"refused: {reason}")
+    if result["note"]:
+        print(result["note"])
+    print(f"page: {result['page']}")
+    print(f"{'from the store' if result['cached'] else 'result'}: {result['run']}")
+
+
+def _crossed(cell: dict[str, Any]) -> str:
+    """A skill on a robot."""
+    if cell["refused"]:
+        return "refused"
+    return f"{cell['score']:.2f}" + ("" if cell["normalized"] is None else f" [{cell['normalized']:.2f}]")
 
 
 def _campaign(result: dict[str, Any]) -> None:
@@ -71,6 +99,24 @@ def _view(result: dict[str, Any]) -> None:
         print(f"film: {result['video']} ({result['seconds']:.1f} s, {result['frames']} images)")
     else:
         print(f"closed after {result['seconds']:.1f} s of simulated time")
+
+
+def _match(result: dict[str, Any]) -> None:
+    rows = [(result["source"], result["target"], "sign", "distance", "confidence")]
+    rows += [
+        (pair["source"], pair["target"], f"{pair['sign']:+d}", f"{pair['distance']:.2f}", f"{pair['confidence']:.2f}")
+        for pair in result["pairs"]
+    ]
+    rows += [(joint, "-", "", "", "") for joint in result["unmatched_source"]]
+    rows += [("-", joint, "", "", "") for joint in result["unmatched_target"]]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        print("  ".join(f"{text:<{width}}" for text, width in zip(row, [*widths, 0], strict=True)).rstrip())
+    alone = len(result["unmatched_source"]) + len(result["unmatched_target"])
+    counts = f"{len(result['pairs'])} pairs, {alone} joints without a partner"
+    print(f"{counts}; distance of the robots {result['distance']:.2f}")
+    if "folder" in result:
+        print(f"robot: {result['folder']}")
 
 
 def _verification(result: dict[str, Any]) -> None:

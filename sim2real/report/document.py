@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sim2real.report import crossing, evaluation, formats, handover, learning, origin, overview
+from sim2real.report import crossing, evaluation, family_page, formats, handover, learning, origin, overview
 from sim2real.report.html import Html, data_url, page, tag
 from sim2real.report.results import Result
 from sim2real.report.story import Story
@@ -15,6 +15,7 @@ SECTIONS: dict[str, Callable[[Result, Story], Html]] = {
     "export": crossing.export,
     "rehearse": crossing.rehearsal,
     "transfer": handover.section,
+    "family": family_page.section,
 }
 """Kind of stage -> its section; a kind that is not here shows its plain numbers."""
 

@@ -10,7 +10,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # importing mujoco fails where MUJOCO_GL names a library that is missing
+    from envs.task import TaskSpec
+    from policies.skill import Skill
+    from robots.spec import RobotSpec
+    from sim2real.report.footage import Footage
 
 NO_OPENGL = 3
 WIDTH, HEIGHT, FPS = 480, 360, 25
@@ -77,29 +83,33 @@ def shoot(job: Job) -> dict[str, Any]:
     import envs.tasks
     import robots
     from envs import embodiments
-    from envs.randomization import preset
     from policies.skill import load_skill, terms_of
     from policies.threads import one_torch_thread
     from sim2real.report.encoder import encode
     from sim2real.report.footage import images
     from sim2real.report.scene import build_set
-    from sim2real.report.walk import footage, walk
-    from sim2real.view.acting import ActingRobots
-    from sim2real.view.record import natural_seconds, record
 
     one_torch_thread()
     spec, task = robots.get(job.robot), envs.tasks.get(job.task)
     ground = embodiments.get(task.embodiment).ground(spec, task)
     renderer = open_renderer(build_set(spec, WIDTH, HEIGHT, job.paint, ground))
-    skill = load_skill(Path(job.skill), terms_of(job.robot, job.task))
-    if any(task.command_high):
-        walked = walk(spec, task, skill.player())
-        taken, falls = footage(walked), walked.falls
-    else:
-        acting = ActingRobots(spec, task, skill, 1, preset("none"))
-        taken, falls = record(acting, natural_seconds(acting)), 0
+    taken, falls = perform(spec, task, load_skill(Path(job.skill), terms_of(job.robot, job.task)))
     encode(Path(job.out), images(renderer, spec, taken, FPS), (WIDTH, HEIGHT), FPS)
     return {"seconds": len(taken.qpos) / taken.control_hz, "falls": falls}
+
+
+def perform(spec: "RobotSpec", task: "TaskSpec", skill: "Skill") -> tuple["Footage", int]:
+    """Footage of one robot in the task's programme of commands, or in an episode of a task that has none, and falls."""
+    from envs.randomization import preset
+    from sim2real.report.walk import footage, walk
+    from sim2real.view.acting import ActingRobots
+    from sim2real.view.record import natural_seconds, record
+
+    if any(task.command_high):
+        walked = walk(spec, task, skill.player())
+        return footage(walked), walked.falls
+    acting = ActingRobots(spec, task, skill, 1, preset("none"))
+    return record(acting, natural_seconds(acting)), 0
 
 
 if __name__ == "__main__":

@@ -30,13 +30,17 @@ def distillation(result: Result, story: Story) -> Html:
     """A student beside its teacher."""
     robot, colour = story.robot(result), story.colour(story.robot(result))
     teacher, score = result.number("teacher_score"), result.number("score")
+    abroad = result.text("teacher_robot")
+    does = f"in the body of {robot} what the policy of {abroad} would do there" if abroad else "what its teacher does"
     parts = [
         tag("h2", f"Student: {robot}"),
-        tag("p", f"The student does what its teacher does, from {_reads(result, robot)} (DAgger)."),
+        tag("p", f"The student does {does}, from {_reads(result, robot)} (DAgger)."),
     ]
     if teacher is not None and score is not None:
+        knows = f"on {abroad}, its own robot" if abroad else "sees the simulator's truth"
         rungs = [
-            plots.Rung(label="teacher", note="sees the simulator's truth", score=teacher, interval=None, colour=MUTED),
+            plots.Rung(label="teacher", note=knows, score=teacher, interval=None, colour=MUTED),
+            *_untaught(result, robot, story.no_op(robot)),
             plots.Rung(
                 label="student",
                 note="sees real sensors",
@@ -47,13 +51,33 @@ def distillation(result: Result, story: Story) -> Html:
             ),
         ]
         parts.append(tag("figure", plots.score_ladder(rungs)))
-    rows = [("Of the teacher's score", formats.percent(result.number("ratio"))), *_hardships(result)]
-    rows += score_rows(result)
+    rows = [("Of the teacher's score", formats.percent(result.number("ratio")))]
+    if abroad:
+        gain = formats.percent(result.number("normalized_ratio"))
+        rows += [(f"Of the teacher's gain over standing still, each on its own robot ({abroad}, {robot})", gain)]
+    rows += [*_hardships(result), *score_rows(result)]
     rows += [
         ("Environment steps", formats.count(result.number("env_steps"))),
         ("Time", formats.duration(result.number("seconds"))),
     ]
     return tag("section", *parts, facts(rows), _losses(result))
+
+
+def _untaught(result: Result, robot: str, no_op: float | None) -> list[plots.Rung]:
+    """The policy of another robot as it is, where it taught one."""
+    score = result.number("zero_shot")
+    if score is None:
+        return []
+    return [
+        plots.Rung(
+            label="teacher, there",
+            note=f"its policy on {robot} as it is",
+            score=score,
+            interval=result.interval("zero_shot_ci"),
+            colour=MUTED,
+            no_op=no_op,
+        )
+    ]
 
 
 def _reads(result: Result, robot: str) -> str:

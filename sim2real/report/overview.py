@@ -63,7 +63,8 @@ def _distilled(result: Result, story: Story) -> str:
     ratio = result.number("ratio")
     if ratio is None:
         return ""
-    return f"With the sensors of a real robot alone, a student keeps {formats.percent(ratio)} of that."
+    body = f", in the body of {story.robot(result)}," if result.text("teacher_robot") else ","
+    return f"With the sensors of a real robot alone{body} a student keeps {formats.percent(ratio)} of that."
 
 
 def _exported(result: Result, story: Story) -> str:

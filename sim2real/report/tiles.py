@@ -51,7 +51,8 @@ def _distilled(result: Result, story: Story) -> Html:
     if (ratio := result.number("ratio")) is None:
         return Html("")
     means = f"student {formats.score(result.number('score'))}, teacher {formats.score(result.number('teacher_score'))}"
-    return _make_tile("kept with real sensors only", formats.percent(ratio), means)
+    kept = f"kept on {story.robot(result)} with real sensors only" if result.text("teacher_robot") else ""
+    return _make_tile(kept or "kept with real sensors only", formats.percent(ratio), means)
 
 
 def _exported(result: Result, story: Story) -> Html:

@@ -96,14 +96,18 @@ def choose(story: Story) -> list[Result]:
 
 def _job(result: Result, story: Story, folder: Path) -> Job:
     robot = story.robot(result)
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(robot).name).strip("-") or "robot"
     return Job(
         skill=str(result.folder / SKILL),
         robot=robot,
         task=result.task,
-        out=str(folder / f"{name}.mp4"),
+        out=str(folder / f"{file_name(robot)}.mp4"),
         paint=story.paint(robot),
     )
+
+
+def file_name(name: str) -> str:
+    """What a robot, or what stands for it, is called in a folder."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).name).strip("-") or "robot"
 
 
 def backends() -> Sequence[str]:

@@ -1,7 +1,12 @@
-"""Distil teachers into a student that has only the sensors of a real robot, and measure what it kept and can stand."""
+"""Distil teachers into a student that has only the sensors of a real robot, and measure what it kept and can stand.
+
+The student has the first teacher's robot, or one of its own (`robot:R`): its worlds, its scores and its bundle are then
+of R.
+"""
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from envs.make import make_worlds
@@ -10,15 +15,16 @@ from policies.seeds import part_seed
 from policies.skill import Skill, SkillCard, load_skill
 from policies.students.adaptation import adaptation
 from policies.students.distillation import Distillation
-from policies.students.finetuning import HYPERPARAMETERS, fine_tuning
+from policies.students.finetuning import ABROAD, HYPERPARAMETERS, fine_tuning
 from policies.students.lessons import Lesson
+from policies.students.robot_teacher import across_bodies, any_body, in_body_of
 from policies.students.schooling import Teacher, fresh, hull, marks, refuse, shape, under_randomization
 from policies.threads import one_torch_thread
 from policies.training import StoppedError
 from sim2real.campaign.stage import Stage
 from sim2real.campaign.store import read_record
-from sim2real.commands import Distill
-from sim2real.stages.results import SAMPLES, SKILL, deployable, keep_samples
+from sim2real.commands import Distill, body
+from sim2real.stages.results import POLICY, SAMPLES, SKILL, TOKENS, deployable, keep_samples
 
 NUM_ENVS = 256
 HIDDEN, SMALL = (256, 128), (32, 32)
@@ -29,8 +35,8 @@ LATENT = 16
 def distill(command: Distill, stage: Stage) -> dict[str, Any]:
     """Teach a student; see `sim2real.commands.Distill`."""
     one_torch_thread()
-    teachers = _teachers(stage)
-    refuse(teachers, small=command.student == "small")
+    teachers = _teachers(command, stage)
+    refuse(teachers, remembering=command.student != "proprio")
     least = HYPERPARAMETERS.num_steps * NUM_ENVS
     if 0 < command.fine_tune < least:  # said here, not when the student is taught
         raise ValueError(f"fine_tune must be 0 or at least one rollout, {least} steps, got {command.fine_tune}")
@@ -60,11 +66,20 @@ def distill(command: Distill, stage: Stage) -> dict[str, Any]:
     )
 
 
-def _teachers(stage: Stage) -> list[Teacher]:
+def _teachers(command: Distill, stage: Stage) -> list[Teacher]:
     more = stage.inputs.get("more", ())
     assert isinstance(more, tuple)
-    folders = [stage.input(), *more]
-    return [Teacher.of(load_skill(folder / SKILL), read_record(folder)["result"]["score"]) for folder in folders]
+    return [_teacher(folder, body(command.student), stage.cpus) for folder in (stage.input(), *more)]
+
+
+def _teacher(folder: Path, robot: str, num_threads: int) -> Teacher:
+    """Of a result, in the body of `robot` unless that is empty."""
+    result = read_record(folder)["result"]
+    if robot and (folder / TOKENS).is_file():
+        return any_body(robot, folder / TOKENS, list(result["members"].values()))
+    if robot:
+        return in_body_of(robot, folder / SKILL, folder / POLICY, result["score"], result.get("no_op"), num_threads)
+    return Teacher.of(load_skill(folder / SKILL), result["score"])
 
 
 def _numbered(name: str, index: int) -> str:
@@ -143,6 +158,7 @@ def _fine_tuned(command: Distill, stage: Stage, student: Skill, teacher: Teacher
         ),
         command.fine_tune,
         seed=part_seed(command.seed, "fine-tuning"),
+        **_beginning(teacher),
         file=stage.checkpoint / "fine_tuning.safetensors",
         num_threads=stage.cpus,
         report=lambda fraction, **metrics: stage.report(share + (1.0 - share) * fraction, **metrics),
@@ -157,12 +173,24 @@ def _fine_tuned(command: Distill, stage: Stage, student: Skill, teacher: Teacher
     return (student if kept == "after" else before), {"fine_tuning": told | {"seconds": run.seconds, "curve": curve}}
 
 
+def _beginning(teacher: Teacher) -> dict[str, Any]:
+    """What fine-tuning in another robot's body begins with: longer steps, and the values that the teacher knew."""
+    if teacher.origin is None:
+        return {}
+    card, values = teacher.skill.card, teacher.origin.values
+    own = replace(ABROAD, hidden=card.hidden, activation=card.activation) if values else ABROAD  # type: ignore[arg-type]
+    return {"hyperparameters": own, "values": values}
+
+
 def _result(student: Skill, teachers: list[Teacher], stage: Stage) -> dict[str, Any]:
     """What the student kept of every teacher; the first's robot has the bundle."""
     reports = [marks(student, teacher, stage.cpus) for teacher in teachers]
     evaluations = [report.pop("evaluation") for report in reports]
     first, robot = evaluations[0], teachers[0]
     members = [report | evaluation.as_dict() for report, evaluation in zip(reports, evaluations, strict=True)]
+    for member, evaluation, teacher in zip(members, evaluations, teachers, strict=True):
+        if teacher.origin:
+            member |= across_bodies(evaluation, teacher, stage.cpus)
     result = members[0] | shape(student, robot.skill)
     if len(teachers) > 1:
         result |= {"members": members, "least_ratio": min(report["ratio"] for report in reports)}

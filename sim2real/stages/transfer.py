@@ -15,12 +15,13 @@ from policies.seeds import part_seed
 from policies.skill import load_skill, robot_of, skill_of
 from policies.starting import joint_mismatch
 from policies.threads import one_torch_thread
+from policies.tokens.generalist import load_generalist
 from policies.training import CurvePoint, StoppedError, Training
 from policies.vec_env import Sb3VecEnv
 from robots.spec import RobotSpec
 from sim2real.campaign.stage import Stage
 from sim2real.commands import Transfer
-from sim2real.stages.results import POLICY, SAMPLES, SKILL, finish, keep_samples
+from sim2real.stages.results import POLICY, SAMPLES, SKILL, TOKENS, finish, keep_samples
 from sim2real.statistics import Curve, learned_threshold, transfer_measures
 from sim2real.transfer import strategies
 from sim2real.transfer.strategy import Source, Strategy
@@ -43,6 +44,35 @@ MEASURED = (
 def transfer(command: Transfer, stage: Stage) -> dict[str, Any]:
     """Transfer and judge; see `sim2real.commands.Transfer`."""
     one_torch_thread()
+    spec = robots.get(command.to)
+    tokens = (stage.input() / TOKENS).is_file()
+    skill = _of_any_joints(command, stage, spec) if tokens else _of_these_joints(command, stage, spec)
+    task = envs.tasks.get(command.task or skill.task)
+    head = {"source_robot": skill.robot, "robot": command.to, "task": task.name, "strategy": command.strategy}
+    if skill.source is None:
+        return head | dict.fromkeys(MEASURED) | {"refused": True, "reason": skill.reason, "seconds": 0.0}
+    try:
+        return head | _Trial(command, stage, skill.source, spec, task, skill.randomization).run()
+    except StoppedError:
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Offered:
+    """What is to be handed over."""
+
+    robot: str
+    """It was trained on; several with commas between them."""
+    task: str
+    randomization: Randomization
+    source: Source | None
+    """None where the receiver's joints are not those it knows."""
+    reason: str
+    """Why not."""
+
+
+def _of_these_joints(command: Transfer, stage: Stage, spec: RobotSpec) -> _Offered:
+    """A plain network, which moves to robots whose joints match one by one."""
     card = load_skill(stage.input() / SKILL).card
     if not (stage.input() / POLICY).is_file():
         raise FileNotFoundError(
@@ -54,16 +84,27 @@ def transfer(command: Transfer, stage: Stage) -> dict[str, Any]:
             f"transfer hands over policies that read one frame, this one reads {card.history}; name its teacher, or go "
             f"on with sim2real train --robot {command.to} --from RUN"
         )
-    spec, task = robots.get(command.to), envs.tasks.get(command.task or card.task)
-    trial = _Trial(command, stage, Source.load(stage.input() / POLICY), spec, task, card.randomization)
-    head = {"source_robot": card.robot, "robot": command.to, "task": task.name, "strategy": command.strategy}
     reason = joint_mismatch(robot_of(card), spec)
-    if reason:
-        return head | dict.fromkeys(MEASURED) | {"refused": True, "reason": reason, "seconds": 0.0}
+    return _Offered(
+        robot=card.robot,
+        task=card.task,
+        randomization=card.randomization,
+        source=None if reason else Source.load(stage.input() / POLICY),
+        reason=reason,
+    )
+
+
+def _of_any_joints(command: Transfer, stage: Stage, spec: RobotSpec) -> _Offered:
+    """A tokens network, as the plain one that it is on the receiver."""
+    generalist = load_generalist(stage.input() / TOKENS)
+    card, source, reason = generalist.card, None, ""
     try:
-        return head | trial.run()
-    except StoppedError:
-        return {}
+        policy = generalist.policy_on(spec, envs.tasks.get(command.task or card.task))
+        source = Source.of(policy, privileged=card.privileged)
+    except ValueError as error:
+        reason = str(error)
+    robot = ",".join(card.members)
+    return _Offered(robot=robot, task=card.task, randomization=card.randomization, source=source, reason=reason)
 
 
 @dataclass(frozen=True)

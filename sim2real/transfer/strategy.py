@@ -29,6 +29,13 @@ class Source:
             weights=policy.weights, hidden=policy.hidden, activation=policy.activation, privileged=policy.privileged
         )
 
+    @staticmethod
+    def of(policy: ActorCritic, *, privileged: bool) -> "Source":
+        """A policy at hand."""
+        return Source(
+            weights=policy.state_dict(), hidden=policy.hidden, activation=policy.activation, privileged=privileged
+        )
+
     def policy_kwargs(self, env: Sb3VecEnv) -> dict[str, object]:
         """Arguments that give a policy on `env` the source's shape."""
         layout = Layout.of(env.env.terms, privileged=self.privileged)
