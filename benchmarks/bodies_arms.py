@@ -10,6 +10,7 @@ from benchmarks.bodies_effort import Effort
 from benchmarks.bodies_family import source
 from benchmarks.bodies_references import known
 from benchmarks.bodies_scores import over_bodies
+from benchmarks.bodies_specialists import NUM_WORLDS
 from benchmarks.bodies_work import Work
 from benchmarks.report import Report
 
@@ -20,7 +21,7 @@ def measure(effort: Effort, work: Work, report: Report) -> None:
     scores: dict[str, dict[int, float]] = {body.label: {} for body in bodies}
     tuned: dict[str, dict[int, tuple[float, float]]] = {body.label: {} for body in effort.real_arms}
     for seed in effort.seeds:
-        piece = source([ARM_SOURCE], effort.arm_source, seed)
+        piece = source([ARM_SOURCE], effort.arm_source, seed, num_envs=NUM_WORLDS[ARM_SOURCE.task])
         if not work.do(piece, bodies_runs.run):
             continue
         for body in bodies:

@@ -33,7 +33,7 @@ class Effort:
     """Of each arm where joint counts change."""
     teaching: int = 400_000
     """Of a robot that another one teaches, and of what it is compared with; 0 leaves it out."""
-    arm_source: int = 300_000
+    arm_source: int = 250_000
     arm_tuning: int = 200_000
     arms: tuple[Body, ...] = ARMS
     real_arms: tuple[Body, ...] = REAL_ARMS

@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks import bodies_runs, bodies_specialists
 from benchmarks.bodies import SOURCES, Body
@@ -46,8 +47,8 @@ def _name(count: int) -> str:
     return f"family_zero_shot_{count}_source{'s' if count > 1 else ''}"
 
 
-def source(bodies: Sequence[Body], steps: int, seed: int) -> Piece:
-    """One policy over joints that learns all of `bodies`."""
+def source(bodies: Sequence[Body], steps: int, seed: int, **more: Any) -> Piece:
+    """One policy over joints that learns all of `bodies`; `more` are further arguments of `sim2real.api.multitask`."""
     return bodies_runs.command(
         "multitask",
         f"{len(bodies)} x {bodies[0].label} {TOKENS} {seed}",
@@ -56,6 +57,7 @@ def source(bodies: Sequence[Body], steps: int, seed: int) -> Piece:
         network=TOKENS,
         seed=seed,
         steps=steps,
+        **more,
     )
 
 

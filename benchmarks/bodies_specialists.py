@@ -35,10 +35,11 @@ from sim2real.stages.results import SKILL
 from sim2real.statistics import Curve, has_flattened
 
 UNTIL: Mapping[str, tuple[int, int, int]] = MappingProxyType(
-    {"velocity": (250_000, 1_250_000, 3_000_000), "reach": (50_000, 250_000, 750_000)}
+    {"velocity": (250_000, 1_250_000, 3_000_000), "reach": (50_000, 200_000, 500_000)}
 )
 """Task -> environment steps between two judgements, before a curve may count as flat, and after which training ends."""
-NUM_WORLDS = 256
+NUM_WORLDS: Mapping[str, int] = MappingProxyType({"velocity": 256, "reach": 64})
+"""Task -> worlds: an arm learns as much from a quarter of the samples between two updates."""
 
 
 def specialist(body: Body, network: str, seed: int) -> Piece:
@@ -52,7 +53,7 @@ def specialist(body: Body, network: str, seed: int) -> Piece:
             "task": body.task,
             "network": network,
             "seed": seed,
-            "num_envs": NUM_WORLDS,
+            "num_envs": NUM_WORLDS[body.task],
             "until": list(UNTIL[body.task]),
         },
     )
@@ -100,7 +101,7 @@ class Network:
 
 def _plain(piece: Piece, most: int, file: Path, num_threads: int) -> Training:
     ppo = learner(
-        NUM_WORLDS,
+        piece.what["num_envs"],
         robot=piece.what["robot"],
         task=piece.what["task"],
         num_threads=num_threads,
@@ -120,7 +121,7 @@ def _tokens(piece: Piece, most: int, file: Path, num_threads: int) -> Training:
     wanted = for_task(member.spec, member.task)
     worlds = BodyWorlds(
         [member],
-        num_envs=NUM_WORLDS,
+        num_envs=piece.what["num_envs"],
         randomization=preset("default"),
         seed=part_seed(piece.what["seed"], "worlds"),
         num_threads=num_threads,

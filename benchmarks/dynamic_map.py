@@ -17,8 +17,10 @@ Real machines (`real_double_pendulum`): DFKI's designs A.0 and C.1, recorded und
 around the recorded signals: the target angle that it would have needed for the torque that was sent is
 r = q + (τ + k_d q̇)/k_p, and under that r the machine with the servo would have made just this motion: r and q are the
 log of a real closed loop. Two pieces of 2.5 s of each machine make the map; errors are those of
-`sim2real.dynamic_map.errors`, over the recordings that were not used. No machine moved for this: it shows how well the
-loops are known that a map is made of, not that a machine followed. Left out where the recordings are not there.
+`sim2real.dynamic_map.errors`, over the recordings that were not used: `dynamic` counts what both loops mispredict,
+`from_positions` the target's alone, as if the source's motion had been recorded. No machine moved for this: it shows
+how well the loops are known that a map is made of, not that a machine followed. Left out where the recordings are not
+there.
 """
 
 import tempfile
@@ -85,16 +87,16 @@ class Found:
         for name, value in errors.items():
             self.errors.setdefault(name, []).append(value)
 
-    @property
-    def cuts(self) -> list[float]:
-        """Share by which the map undercuts the better of the others."""
+    def cuts(self, how: str = "dynamic") -> list[float]:
+        """Share by which the map undercuts the better of direct commands and a gain."""
         others = zip(self.errors["direct"], self.errors["static_gain"], strict=True)
-        return [1.0 - ours / min(each) for ours, each in zip(self.errors["dynamic"], others, strict=True)]
+        return [1.0 - ours / min(each) for ours, each in zip(self.errors[how], others, strict=True)]
 
     def rows(self, name: str) -> list[Row]:
-        seeds = tuple(range(len(self.cuts)))
+        seeds = tuple(range(len(self.cuts())))
         rows = [row(f"{name}_{how}_error", "rad", values, seeds) for how, values in self.errors.items()]
-        return [*rows, row(f"{name}_error_cut", "share", self.cuts, seeds)]
+        rows.append(row(f"{name}_error_cut", "share", self.cuts(), seeds))
+        return [*rows, row(f"{name}_from_positions_error_cut", "share", self.cuts("from_positions"), seeds)]
 
 
 def rows(tier: Tier) -> Iterator[Row]:
@@ -105,7 +107,7 @@ def rows(tier: Tier) -> Iterator[Row]:
             found = Found()
             for seed in range(SEEDS[tier]):
                 follow(pair, np.random.default_rng(seed), found)
-            cuts += found.cuts
+            cuts += found.cuts()
             yield from found.rows(name)
     if RECORDINGS.is_dir():
         yield from recorded(list(combinations(range(DRIVEN), 2))[: SEEDS[tier]]).rows("real_double_pendulum")
@@ -220,7 +222,7 @@ def recorded(choices: Sequence[tuple[int, ...]]) -> Found:
                 direct=rms(positions(others[target]) - wanted),
                 static_gain=rms(static(positions(others[target])) - wanted),
                 dynamic=float(np.hypot(models[source], models[target])),
-                target_model=models[target],
+                from_positions=models[target],
             )
     return found
 

@@ -9,6 +9,7 @@ import torch
 
 import robots
 from envs import embodiments, tasks
+from envs.embodiments.arm import damped_step
 from envs.lint import refuse_unmeasurable
 from envs.observations import Term
 from envs.randomization import preset
@@ -61,12 +62,21 @@ def test_targets_are_within_reach_and_the_pull_points_to_them(name):
     torch.testing.assert_close(seen["target"], env.episode.command)
     torch.testing.assert_close(seen["true_error"], seen["target_error"], atol=1e-5, rtol=0.0)
     assert env.body.points.norm(dim=-1).max() < 1.2 * env.space.length + 0.5
-    for _ in range(150):  # gradient descent on the distance by the pull alone, in the units of the actor
-        pull = by_term(env, env.observation())["joint_pull"]
-        step = env.step(20.0 * pull * torch.tensor(env.space.sign) / env.space.length**2)
+    nominal, sign = torch.tensor(env.spec.default_positions), torch.tensor(env.space.sign)
+    for _ in range(150):  # every joint goes on by a tenth of its pull; an action of 1 is a turn of 0.35 rad
+        now = by_term(env, env.observation())
+        step = env.step((now["previous_target"] + 0.1 * now["joint_pull"] - nominal) * sign / 0.35)
     before, after = seen["true_error"].norm(dim=-1), step.world.error.norm(dim=-1)
     assert (after < before).all()
-    assert after.mean() < 0.6 * before.mean()
+    assert after.mean() < 0.2 * before.mean()
+
+
+def test_the_pull_of_a_joint_is_its_turn_by_damped_least_squares():
+    # One joint moves the tool by 2 m/rad along x, two of them along y by 1 m/rad each; damping 1 m/rad, error 1 m each:
+    # x: 2·1/(2² + 1) = 0.4 rad; y: 1·1/(1² + 1² + 1) = 1/3 rad each; nothing moves it along z.
+    jacobian = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]])
+    pull = damped_step(jacobian, torch.ones(1, 3), damping=1.0)
+    torch.testing.assert_close(pull, torch.tensor([[0.4, 1.0 / 3.0, 1.0 / 3.0]]))
 
 
 def test_the_score_of_reaching_is_one_at_the_target_and_falls_to_1_over_e_at_a_tenth_of_the_reach():

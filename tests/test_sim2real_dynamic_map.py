@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sim2real.dynamic_map.filters import derivatives, held
-from sim2real.dynamic_map.identify import identify
+from sim2real.dynamic_map.identify import identify, identify_both
 from sim2real.dynamic_map.logs import Log, load_log, make_log
 from sim2real.dynamic_map.loop import Loop
 from sim2real.dynamic_map.mapping import DynamicMap
@@ -175,10 +175,33 @@ def test_ticks_without_a_look_ahead_give_what_a_known_trajectory_gives_where_the
     np.testing.assert_array_equal(ticked, mapped.commands(commands, np.zeros(1)))
 
 
+@pytest.mark.parametrize("frequency", [60.0, 120.0, 200.0])
+def test_a_source_that_jumps_within_a_tick_is_followed_without_its_jumps(frequency):
+    source, target, commands = loop(frequency, 1.0), loop(7.0, 0.6), sines(8.0)
+    commands = commands - commands[0]
+    mapped = DynamicMap(source=source, target=target, dt=DT)
+    assert (mapped.ramps, mapped.lead, mapped.preview) == (True, DT / 2, 1)
+    followed = second_order(mapped.commands(commands, np.zeros(1)), 7.0, 0.6)
+    wanted, direct = second_order(commands, frequency, 1.0), second_order(commands, 7.0, 0.6)
+    error, without = (np.sqrt(np.mean((one - wanted)[25:-25] ** 2)) for one in (followed, direct))
+    assert error < 0.03 * without
+
+
+def test_a_command_or_a_position_too_few_is_refused():
+    running = DynamicMap(source=loop(12.0, 0.7), target=loop(6.0, 0.6), dt=DT).online(np.zeros(1))
+    with pytest.raises(ValueError, match=r"command must have shape \(1,\) \[rad\], got \(2,\)"):
+        running.tick(np.zeros(2))
+    with pytest.raises(ValueError, match=r"positions must be finite and have shape \(1,\) \[rad\], got \[nan\]"):
+        DynamicMap(source=loop(12.0, 0.7), target=loop(6.0, 0.6), dt=DT).online(np.array([np.nan]))
+
+
 def test_a_map_survives_its_file(tmp_path):
     mapped = DynamicMap(source=identify([log(20.0, 0.7)]).loop, target=identify([log(7.0, 0.6)]).loop, dt=DT)
     mapped.save(tmp_path / "map.json")
     assert DynamicMap.load(tmp_path / "map.json") == mapped
+    (tmp_path / "other.json").write_text('{"schema": 1, "kind": "map"}')
+    with pytest.raises(ValueError, match="missing source, target, dt"):
+        DynamicMap.load(tmp_path / "other.json")
     (tmp_path / "other.json").write_text('{"schema": 2}')
     with pytest.raises(ValueError, match="schema must be 1, got 2"):
         DynamicMap.load(tmp_path / "other.json")
@@ -193,6 +216,24 @@ def test_an_order_too_low_for_the_target_is_refused_before_anything_moves():
     )
     with pytest.raises(ValueError, match="the source must have the target's order 2 or more, got 1"):
         DynamicMap(source=first, target=loop(5.0, 1.0), dt=DT).online(np.zeros(1))
+
+
+def test_a_source_that_rubs_gets_the_order_of_its_target():
+    commands, y, dy, rubbed, y3, third = sines(), 0.0, 0.0, [], np.zeros(3), []
+    for (command,) in commands:  # ÿ = 400 (r − y − 0.15 sign ẏ) − 28 ẏ, and (s/6 + 1)³ y = r
+        rubbed.append([y])
+        third.append([y3[0]])
+        for _ in range(40):
+            dy += DT / 40 * (400 * (command - y - 0.15 * math.tanh(dy / 0.02)) - 28 * dy)
+            y += DT / 40 * dy
+            y3 = y3 + DT / 40 * np.array([y3[1], y3[2], 216 * (command - y3[0]) - 108 * y3[1] - 18 * y3[2]])
+    noise = np.random.default_rng(0).normal(0.0, 0.003, (2, *commands.shape))
+    source, target = (
+        Log(dt=DT, command=commands, position=np.array(positions) + one)
+        for positions, one in zip((rubbed, third), noise, strict=True)
+    )
+    assert (identify([source]).chosen.kind, identify([target]).chosen.order) == ("friction", 3)
+    assert [one.chosen.order for one in identify_both([source], [target])] == [3, 3]
 
 
 def test_a_joint_that_sets_out_the_wrong_way_has_no_inverse():
@@ -247,4 +288,7 @@ def test_samples_at_uneven_times_are_brought_onto_a_grid_and_dense_ones_averaged
     dense = make_log(time, np.repeat(np.arange(200.0), 5), time)
     assert dense.dt == pytest.approx(0.012, abs=2e-3)  # five or six of about 2 ms are the first to span 10 ms
     assert np.diff(dense.position[:, 0]) == pytest.approx(dense.dt, abs=1e-3)  # the position is the time itself
+    ramp = make_log(np.arange(2000) * 0.001, np.arange(2000.0), np.arange(2000.0))  # ten make one
+    assert ramp.command[0, 0] == pytest.approx(9.5)  # of samples 5 to 14, held from where the mean of positions 0 to 9 is, at 4.5
+    assert ramp.position[0, 0] == pytest.approx(4.5)
     assert make_log(np.arange(100) * DT, np.arange(100.0), np.arange(100.0)).command[:, 0].tolist() == list(range(100))

@@ -55,6 +55,13 @@ def test_logs_that_cannot_be_mapped_are_refused_with_the_reason(write, tmp_path)
         api.map(source=one, target=two, store=tmp_path / "store")
     with pytest.raises(CampaignError, match=r"seconds must leave 0.5 s of the log to check, got 7.90 of 8.00 s"):
         api.map(source=one, target=one, seconds=7.9, store=tmp_path / "store")
+    with pytest.raises(CampaignError, match=r"source: seconds must be 1.0 or more .* got 0.01 of 8.00 s"):
+        api.map(source=one, target=one, seconds=0.01, store=tmp_path / "store")
+    with np.load(one) as file:
+        late = {**file, "command": np.where(file["time"][:, None] < 2.0, 0.0, file["command"])}
+    np.savez(tmp_path / "late.npz", **late)
+    with pytest.raises(CampaignError, match=r"target: in the first 2.00 s, no excitation: command of joint 0"):
+        api.map(source=one, target=str(tmp_path / "late.npz"), seconds=2.0, store=tmp_path / "store")
     with pytest.raises(FileNotFoundError, match="no file"):
         api.map(source=str(tmp_path / "none.npz"), target=one, store=tmp_path / "store")
     (tmp_path / "text.npz").write_text("no archive")
@@ -84,6 +91,17 @@ def test_simulated_arms_follow_each_other_with_less_than_a_third_of_the_error(na
 
     found = dynamic_map.Found()
     dynamic_map.follow(dynamic_map.pairs(tmp_path)[name], np.random.default_rng(0), found)
-    assert found.cuts[0] > 0.7
+    assert found.cuts()[0] > 0.7
     assert found.errors["online"][0] < 0.4 * found.errors["direct"][0]
     assert found.errors["from_positions"][0] < 0.4 * found.errors["direct"][0]
+
+
+@pytest.mark.slow
+def test_recorded_machines_are_known_from_five_seconds_well_enough_to_undercut_direct_commands():
+    from benchmarks import dynamic_map
+
+    if not dynamic_map.RECORDINGS.is_dir():
+        pytest.skip(f"no recordings of the double pendulum at {dynamic_map.RECORDINGS}")
+    found = dynamic_map.recorded([(1, 2)])
+    assert min(found.cuts()) > 0.6
+    assert min(found.cuts("from_positions")) > 0.7

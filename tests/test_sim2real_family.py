@@ -28,7 +28,7 @@ from sim2real.commands import KINDS, Family
 from sim2real.report import attention, family_map, family_page, origin
 from sim2real.report.document import document
 from sim2real.report.family_film import grid
-from sim2real.report.family_names import lines, short
+from sim2real.report.family_names import brief, lines, short
 from sim2real.report.family_page import summary as in_words
 from sim2real.report.family_video import Cast, shoot
 from sim2real.report.results import Result
@@ -300,6 +300,7 @@ def test_reasons_are_numbered_in_the_order_of_the_map():
 def test_names_are_short_in_pictures():
     assert short("menagerie:unitree_go1") == "unitree_go1"
     assert short("/some/where/mine") == "mine"
+    assert (brief("go1"), brief("quadruped:joints_per_leg=2")) == ("go1", "…joints_per_leg=2")
     assert lines("quadruped:leg_length=0.2,mass=12") == "quadruped\nleg length=0.2\nmass=12"
 
 

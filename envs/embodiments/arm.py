@@ -1,7 +1,7 @@
 """Arms on a fixed base: joint targets that bring the tool to a point, given in the base frame.
 
-The actor is told per joint how that joint would bring the tool closer, `J_jᵀ·error`, from its own encoders and
-geometry: what to do with it is alike for every arm, whatever its number of joints.
+The actor is told how far each joint would turn to bring the tool there, from its own encoders and geometry: what to do
+with it is alike for every arm, whatever its number of joints.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,8 @@ POINTS = 1024
 """Reachable points from which targets are drawn."""
 RANGE = 1.2
 """Farthest a joint is from the nominal pose when a target is made [rad]."""
+DAMPING = 0.2
+"""Of the step that tells each joint how far to turn [L/rad]."""
 CLEARANCE = 0.1
 """Least height of a target above the floor [L]."""
 
@@ -60,7 +62,6 @@ class Arm:
     def terms(spec: RobotSpec, space: JointSpace, task: TaskSpec) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
         length, sign = space.length, space.sign
         nothing, per_length = (0.0,) * 3, (1.0 / length,) * 3
-        pull = tuple(one / length**2 for one in sign)
         actor = (
             *joint_terms(space, spec.default_positions, sign),
             Term(name="previous_target", unit="rad", frame="joint", offset=spec.default_positions, scale=sign),
@@ -68,10 +69,10 @@ class Arm:
             Term(name="target_error", unit="m", frame="base", offset=nothing, scale=per_length, sensor="encoders"),
             Term(
                 name="joint_pull",
-                unit="m²/rad",
-                frame="joint, J_jᵀ·target_error",
+                unit="rad",
+                frame=f"joint, J_jᵀ·(JJᵀ + ({DAMPING} L)²)⁻¹·target_error",
                 offset=(0.0,) * spec.num_joints,
-                scale=pull,
+                scale=sign,
                 sensor="encoders",
             ),
         )
@@ -120,7 +121,7 @@ class Arm:
         episode, joint_pos = self.episode, sensed["joint_pos"]
         tip, jacobian = self.chain.tip_and_jacobian(torch, joint_pos)
         error = episode.command - tip
-        pull = (jacobian * error[:, None]).sum(-1)
+        pull = damped_step(jacobian, error, DAMPING * self.setting.spec.length)
         pieces = [joint_pos, sensed["joint_vel"], episode.previous_target, episode.command, error, pull]
         return torch.cat(pieces, -1)
 
@@ -135,6 +136,24 @@ class Arm:
         setting = self.setting
         chosen = torch.randint(POINTS, (len(worlds),), generator=setting.generator, device=setting.device)
         self.episode.command[worlds] = self.points[chosen]
+
+
+def damped_step(jacobian: torch.Tensor, error: torch.Tensor, damping: float) -> torch.Tensor:
+    """(n, num_joints) turns [rad] that bring the tool closer, by damped least squares (Wampler 1986).
+
+    Unlike the gradient Jᵀ·error they are as large on an arm of two joints as on one of seven, which moves its tool with
+    all of them, and lead straight to the target.
+
+    Args:
+        jacobian: (n, num_joints, 3) [m/rad].
+        error: (n, 3) [m].
+        damping: Motions of the tool by less than this for a turn of 1 rad are given up [m/rad].
+    """
+    square = jacobian.mT @ jacobian + damping**2 * torch.eye(3, dtype=error.dtype, device=error.device)
+    x, y, z = square.unbind(-1)  # its inverse, symmetric too, has rows y×z, z×x and x×y over the determinant
+    rows = torch.stack([torch.linalg.cross(y, z), torch.linalg.cross(z, x), torch.linalg.cross(x, y)], -2)
+    determinant = (x * rows[:, 0]).sum(-1, keepdim=True)
+    return (jacobian @ (rows @ error[..., None] / determinant[..., None]))[..., 0]
 
 
 def reachable_points(spec: RobotSpec, chain: SerialChain, seed: int = 0) -> list[list[float]]:

@@ -1,5 +1,6 @@
 """A training run whose members' bodies vary as a curriculum says."""
 
+import time
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -78,7 +79,7 @@ class VariedTraining(MemberTraining):
         progress = self.ppo.num_timesteps / self.steps
         if not self.tried + self.interval <= progress < 1.0:
             return
-        self.tried = progress
+        self.tried, started = progress, time.perf_counter()
         member, body = self.curriculum.draw()
         spec, changed = families.build(body), body != self.curriculum.now[member]
         self._try(member, spec)
@@ -86,6 +87,7 @@ class VariedTraining(MemberTraining):
         if changed:
             self._embody(member, spec, int(self.curriculum.generator.integers(2**31)))
             self._begin(member)
+        self.seconds += time.perf_counter() - started
 
     def _try(self, member: int, spec: RobotSpec) -> None:
         measured = evaluate(

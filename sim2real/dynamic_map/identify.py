@@ -12,14 +12,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sim2real.dynamic_map.filters import bandwidth_of, derivatives, held, margin
+from sim2real.dynamic_map.filters import derivatives
 from sim2real.dynamic_map.logs import Log
 from sim2real.dynamic_map.loop import Loop
+from sim2real.dynamic_map.regression import BLOCKS, REACH, Problem, Regression, least_squares, regressed, solved_loop
 from sim2real.dynamic_map.terms import LADDER, Kind, Terms
 
 Array = NDArray[np.float64]
@@ -29,16 +29,8 @@ LONGEST_DELAY = 0.15
 """[s]"""
 DELAYS = 31
 """Tried, from 0 on."""
-VISITED, REACH = 12, 1.3
-"""Positions of the logs at which a loop must be stable, put that much farther from their mean."""
 NEAR = 3.0
-"""How much farther than in the log joints may go then."""
-FASTEST = 20.0
-"""Of poles, beyond which they are noise [bandwidth]."""
-RIDGE = 1e-4
-"""Of scaled regressors: keeps two that look alike in a log from growing against each other."""
-FOLDS = 4
-"""Parts of the log that are predicted from the others."""
+"""How much farther than in the log joints may go under commands `REACH` times as far."""
 SLACK = 1.1
 """A simpler candidate may err by that factor more than the best."""
 WORTH = 0.005
@@ -47,12 +39,8 @@ WORST_CONDITION = 1e6
 """Of scaled regressors; beyond, the log does not tell them apart."""
 TOLERABLE = 0.5
 """Error of a candidate on its part of the log, relative to the command, beyond which nothing has been identified."""
-SLOW = 0.05
-"""Speed over which friction turns around, of the root mean square."""
 ROUNDS = 3
 """Of instrumental variables."""
-BLOCKS = 12
-"""Of residuals, to tell how certain they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +85,7 @@ def identify(
     Raises:
         ValueError: the logs do not tell; the message says why.
     """
-    problem = _Problem(logs)
+    problem = Problem(logs)
     tried = [
         _candidate(problem, kind, n, zeros)
         for kind, (n, zeros) in product(kinds, STRUCTURES)
@@ -124,13 +112,19 @@ def identify_both(source: Sequence[Log], target: Sequence[Log]) -> tuple[Identif
     leader = _named("source", source)
     least = follower.chosen.order
     if leader.chosen.order < least:
-        leader = _named("source", source, kinds=(leader.chosen.kind,), at_least=least)
+        try:
+            leader = identify(source, at_least=least)
+        except ValueError as error:
+            raise ValueError(
+                f"source: must have the target's order {least} or more, its log shows {leader.chosen.order} alone; "
+                f"log it faster, excite it more, or map its recorded positions"
+            ) from error
     return leader, follower
 
 
-def _named(name: str, logs: Sequence[Log], **options: Any) -> Identified:
+def _named(name: str, logs: Sequence[Log]) -> Identified:
     try:
-        return identify(logs, **options)
+        return identify(logs)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
@@ -142,88 +136,7 @@ def _is_sensible(kind: Kind, order: int, zeros: bool, num_joints: int) -> bool:
     return kind == "own" or (order == 2 and not zeros)
 
 
-class _Problem:
-    """Filtered signals of all logs, ends left out."""
-
-    def __init__(self, logs: Sequence[Log]) -> None:
-        self.logs, self.dt = logs, logs[0].dt
-        if any(abs(log.dt - self.dt) > 1e-3 * self.dt or log.num_joints != logs[0].num_joints for log in logs):
-            raise ValueError("logs of one robot must have the same joints and the same time between samples")
-        self.bandwidth = max(bandwidth_of(log.position, log.dt) for log in logs)
-        self.ends = margin(self.dt, self.bandwidth)
-        if min(len(log.command) for log in logs) < 4 * self.ends:
-            raise ValueError(
-                f"too short for motion this slow: the filter spends {2 * self.ends * self.dt:.1f} s of each log; "
-                f"record {4 * self.ends * self.dt:.1f} s, or excite faster"
-            )
-        self.y = [derivatives(log.position, self.dt, self.bandwidth, 3) for log in logs]
-        self.speeds = tuple(
-            float(SLOW * v) for v in np.sqrt(np.mean(np.concatenate([y[1] for y in self.y]) ** 2, axis=0))
-        )
-
-        self._commands: dict[float, list[Array]] = {}
-        positions = np.concatenate([log.position for log in logs])
-        middle = positions.mean(axis=0)
-        extremes = [*positions.argmin(axis=0), *positions.argmax(axis=0)]
-        rows = [*extremes, *np.linspace(0, len(positions) - 1, VISITED, dtype=int)]
-        self.places = np.concatenate([middle[None], middle + REACH * (positions[rows] - middle)])
-
-    def terms(self, kind: Kind, order: int) -> Terms:
-        return Terms(kind=kind, num_joints=self.logs[0].num_joints, order=order, speeds=self.speeds)
-
-    def commands(self, delay: float) -> list[Array]:
-        """The filtered command and its derivative, arriving that late."""
-        if delay not in self._commands:
-            filtered = [held(log.command, self.dt, self.bandwidth, 1, delay) for log in self.logs]
-            self._commands[delay] = [self.cut(each) for each in zip(*filtered, strict=True)]
-        return self._commands[delay]
-
-    def regressors(self, terms: Terms, y: list[list[Array]]) -> Array:
-        """(rows, num_regressors) of filtered derivatives."""
-        return self.cut([terms.regressors(one) for one in y])
-
-    def is_plausible(self, loop: Loop) -> bool:
-        """Whether the loop comes to rest where the logs were and somewhat beyond, no faster than the filter shows."""
-        places = self.places[: 1 if loop.terms.is_linear else None]
-        return all(self._comes_to_rest(loop, place) for place in places)
-
-    def _comes_to_rest(self, loop: Loop, place: Array) -> bool:
-        try:
-            poles = loop.poles(place)
-        except np.linalg.LinAlgError:
-            return False
-        return bool(poles.real.max() < 0.0 and np.abs(poles).max() < FASTEST * self.bandwidth)
-
-    def cut(self, arrays: Sequence[Array]) -> Array:
-        """The rows of all logs without their ends."""
-        return np.concatenate([array[self.ends : len(array) - self.ends] for array in arrays])
-
-
-@dataclass
-class _Regression:
-    """r_j = Φ_j θ_j of every joint, over the rows of all logs."""
-
-    targets: Array
-    """(rows, num_joints)"""
-    scale: Array
-    """(num_joints,) variance of the commands, behind the filter."""
-    columns: list[Array]
-    """Of each joint, (rows, its parameters); the last is −ṙ where there are zeros."""
-    folds: list[NDArray[np.intp]]
-    """Rows that lie together in time, to be judged by a fit to the others."""
-
-
-def _regression(problem: _Problem, terms: Terms, zeros: bool, delay: float, phi: Array) -> _Regression:
-    """Of the regressors `phi`; those of the log itself but for instruments."""
-    target, rate = problem.commands(delay)
-    columns = [phi[:, allowed] for allowed in terms.allowed.T]
-    if zeros:
-        columns = [np.column_stack([one, -rate[:, joint]]) for joint, one in enumerate(columns)]
-    targets = target - phi @ terms.known
-    return _Regression(targets, target.var(axis=0), columns, np.array_split(np.arange(len(target)), FOLDS))
-
-
-def _candidate(problem: _Problem, kind: Kind, order: int, zeros: bool) -> Candidate | None:
+def _candidate(problem: Problem, kind: Kind, order: int, zeros: bool) -> Candidate | None:
     """The structure at its best delay; None if the logs do not tell its regressors apart, or its loop is unstable."""
     terms = problem.terms(kind, order)
     phi = problem.regressors(terms, problem.y)
@@ -246,13 +159,13 @@ def _candidate(problem: _Problem, kind: Kind, order: int, zeros: bool) -> Candid
     )
 
 
-def _fitted(problem: _Problem, terms: Terms, zeros: bool, phi: Array) -> tuple[Loop, _Regression] | None:
+def _fitted(problem: Problem, terms: Terms, zeros: bool, phi: Array) -> tuple[Loop, Regression] | None:
     """By least squares at the best delay with which the loop is stable; None if there is none."""
     delays = np.linspace(0.0, LONGEST_DELAY, DELAYS)
-    left = np.array([_left(_regression(problem, terms, zeros, float(delay), phi)) for delay in delays])
+    left = np.array([_left(regressed(problem, terms, zeros, float(delay), phi)) for delay in delays])
     for delay in (_between(delays, left), *delays[np.argsort(left)]):
-        regression = _regression(problem, terms, zeros, float(delay), phi)
-        loop = _loop(terms, zeros, float(delay), regression, regression)
+        regression = regressed(problem, terms, zeros, float(delay), phi)
+        loop = solved_loop(terms, zeros, float(delay), regression, regression)
         if problem.is_plausible(loop):
             return loop, regression
     return None
@@ -267,27 +180,23 @@ def _between(delays: Array, left: Array) -> float:
     return float(delays[least] + (delays[1] - delays[0]) * 0.5 * (before - after) / (before - 2.0 * at + after))
 
 
-def _left(regression: _Regression) -> float:
+def _left(regression: Regression) -> float:
     """Mean square of what a fit leaves of the command, relative to its own."""
     targets = regression.targets
-    left = [targets[:, j] - c @ _least_squares(c, targets[:, j]) for j, c in enumerate(regression.columns)]
+    left = [targets[:, j] - c @ least_squares(c, targets[:, j]) for j, c in enumerate(regression.columns)]
     return float(np.mean([np.mean(one**2) / regression.scale[j] for j, one in enumerate(left)]))
 
 
-def _misses(regression: _Regression) -> Array:
+def _misses(regression: Regression) -> Array:
     """(num_blocks,) the same of rows that were not fitted to, by blocks in time."""
     targets, missed = regression.targets, np.empty_like(regression.targets)
     for fold in regression.folds:
         others = np.setdiff1d(np.arange(len(targets)), fold)
         for joint, columns in enumerate(regression.columns):
-            theta = _least_squares(columns[others], targets[others, joint])
+            theta = least_squares(columns[others], targets[others, joint])
             missed[fold, joint] = targets[fold, joint] - columns[fold] @ theta
     relative = (missed**2 / regression.scale).mean(axis=1)
     return np.array([block.mean() for block in np.array_split(relative, BLOCKS)])
-
-
-def _least_squares(columns: Array, target: Array) -> Array:
-    return _solve(columns, columns, target)[0]
 
 
 def _condition(columns: Array) -> float:
@@ -320,26 +229,26 @@ def _is_as_good(one: Candidate, best: Candidate) -> bool:
     return one.error <= enough or worse.mean() <= worse.std(ddof=1) / np.sqrt(len(worse))
 
 
-def _refined(problem: _Problem, chosen: Candidate) -> Loop | None:
+def _refined(problem: Problem, chosen: Candidate) -> Loop | None:
     """Coefficients by least squares, then by instruments; None if what they make does not move as the logs do."""
     terms = problem.terms(chosen.kind, chosen.order)
     phi = problem.regressors(terms, problem.y)
-    data = _regression(problem, terms, chosen.zeros, chosen.delay, phi)
-    loop = _loop(terms, chosen.zeros, chosen.delay, data, data)
+    data = regressed(problem, terms, chosen.zeros, chosen.delay, phi)
+    loop = solved_loop(terms, chosen.zeros, chosen.delay, data, data)
     for _ in range(ROUNDS):
         simulated = _simulated(problem, loop)
         if simulated is None:
             return None
         phi = problem.regressors(terms, simulated)
-        instruments = _regression(problem, terms, chosen.zeros, chosen.delay, phi)
-        better = _loop(terms, chosen.zeros, chosen.delay, data, instruments)
+        instruments = regressed(problem, terms, chosen.zeros, chosen.delay, phi)
+        better = solved_loop(terms, chosen.zeros, chosen.delay, data, instruments)
         if not problem.is_plausible(better):
             break
         loop = better
     return loop if _stays(problem, loop) else None
 
 
-def _stays(problem: _Problem, loop: Loop) -> bool:
+def _stays(problem: Problem, loop: Loop) -> bool:
     """Whether positions stay near under commands that go `REACH` times as far; a linear loop that is stable does."""
     if loop.terms.is_linear:
         return True
@@ -355,7 +264,7 @@ def _stays(problem: _Problem, loop: Loop) -> bool:
     return True
 
 
-def _simulated(problem: _Problem, loop: Loop) -> list[list[Array]] | None:
+def _simulated(problem: Problem, loop: Loop) -> list[list[Array]] | None:
     """Filtered derivatives of the loop's own positions under the commands; None where they do not resemble the log."""
     outcome = []
     for log, y in zip(problem.logs, problem.y, strict=True):
@@ -368,44 +277,6 @@ def _simulated(problem: _Problem, loop: Loop) -> list[list[Array]] | None:
             return None
         outcome.append(derivatives(positions, problem.dt, problem.bandwidth, 3))
     return outcome
-
-
-def _loop(terms: Terms, with_zeros: bool, delay: float, data: _Regression, instruments: _Regression) -> Loop:
-    """The loop whose errors none of the instruments explains; those of least squares are the data themselves."""
-    allowed = terms.allowed
-    theta, errors = terms.known.copy(), np.zeros(allowed.shape)
-    zeros: list[tuple[float, float]] = []
-    for joint, (columns, instrument) in enumerate(zip(data.columns, instruments.columns, strict=True)):
-        found, error = _solve(columns, instrument, data.targets[:, joint])
-        if with_zeros:
-            zeros.append((float(found[-1]), float(error[-1])))
-            found, error = found[:-1], error[:-1]
-        theta[allowed[:, joint], joint], errors[allowed[:, joint], joint] = found, error
-    return Loop(
-        terms=terms,
-        coefficients=_rows(theta),
-        errors=_rows(errors),
-        delay=delay,
-        zeros=tuple(value for value, _ in zeros),
-        zero_errors=tuple(error for _, error in zeros),
-    )
-
-
-def _rows(numbers: Array) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(float(number) for number in row) for row in numbers)
-
-
-def _solve(columns: Array, instruments: Array, target: Array) -> tuple[Array, Array]:
-    """θ of ZᵀΦθ = Zᵀr and its standard errors, from residuals summed over blocks."""
-    scale = np.linalg.norm(columns, axis=0)
-    z, phi = instruments / scale, columns / scale
-    normal = z.T @ phi + RIDGE * np.eye(len(scale))
-    theta = np.linalg.solve(normal, z.T @ target)
-    left = z * (target - phi @ theta)[:, None]
-    moments = np.stack([block.sum(axis=0) for block in np.array_split(left, BLOCKS)])
-    inverse = np.linalg.inv(normal)
-    covariance = inverse @ (moments.T @ moments) @ inverse.T
-    return theta / scale, np.sqrt(np.diag(covariance)) / scale
 
 
 def _check_zeros(loop: Loop) -> None:

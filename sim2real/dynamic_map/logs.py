@@ -89,17 +89,23 @@ def make_log(time: Array, command: Array, position: Array) -> Log:
 
 
 def _averaged(log: Log) -> Log:
-    """Means of neighbours where samples lie closer than `FINE`; both arrays are delayed alike."""
+    """Means of neighbours where samples lie closer than `FINE`.
+
+    A mean position is that in the middle of its samples; there the commands begin whose mean is held.
+    """
     count = int(np.ceil(FINE / log.dt - 1e-6))
     if count <= 1:
         return log
-    rows = len(log.command) // count
-    means = [array[: rows * count].reshape(rows, count, -1).mean(axis=1) for array in (log.command, log.position)]
+    middle = count // 2
+    rows = (len(log.command) - middle) // count
+    arrays = log.command[middle:], log.position
+    means = [array[: rows * count].reshape(rows, count, -1).mean(axis=1) for array in arrays]
     return Log(dt=count * log.dt, command=means[0], position=means[1])
 
 
 def _check(time: Array, command: Array, position: Array) -> None:
-    if time.ndim != 1 or command.ndim != 2 or command.shape != position.shape or len(time) != len(command):
+    alike = command.shape == position.shape and time.shape == command.shape[:1]
+    if not alike or command.ndim != 2 or not command.shape[1]:
         raise ValueError(f"shapes are time {time.shape}, command {command.shape}, position {position.shape}")
     if not all(np.isfinite(array).all() for array in (time, command, position)):
         raise ValueError("some numbers are not finite; cut those samples out of the log")
@@ -116,6 +122,15 @@ def _check(time: Array, command: Array, position: Array) -> None:
             f"a hole of {steps.max():.3f} s at {time[np.argmax(steps)]:.2f} s, where samples are "
             f"{np.median(steps):.4f} s apart; cut the log there"
         )
+    check_moves(command, position)
+
+
+def check_moves(command: Array, position: Array) -> None:
+    """Refuse joints that were not commanded, or did not move.
+
+    Raises:
+        ValueError: there are some; the message names them.
+    """
     for name, array in (("command", command), ("position", position)):
         idle = [str(joint) for joint in range(array.shape[1]) if array[:, joint].std() < STILL]
         if idle:

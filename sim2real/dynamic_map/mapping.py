@@ -8,6 +8,7 @@ import json
 import math
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from sim2real.dynamic_map.loop import FAR, Loop
 
 Array = NDArray[np.float64]
 SCHEMA = 1
+QUICK = 0.15
+"""Of a step: a source that goes farther within a tick all but jumps from command to command."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +42,23 @@ class DynamicMap:
         if self.dt <= 0.0:
             raise ValueError(f"dt must be > 0 [s], got {self.dt}")
 
+    @cached_property
+    def ramps(self) -> bool:
+        """Whether the source is run along ramps from command to command, half a tick late.
+
+        So it is if it has zeros, or is quick: the steps that it would make under held commands are none for the target.
+        """
+        if self.source.zeros or self.target.terms.order == 1:
+            return bool(self.source.zeros)
+        state = self.source.rest_state(np.zeros(self.source.terms.num_joints))
+        command = self.source.at_rest(state[0]) + 1.0
+        gone = self.source.step(state, command, command, self.dt, self.source.steps(self.dt, state[0]))[0]
+        return float(gone.max()) > QUICK
+
     @property
     def lead(self) -> float:
-        """How far ahead of the source the target must be commanded, as its delay is longer [s].
-
-        A source with zeros is run half a tick late, from command to command.
-        """
-        return self.target.delay - self.source.delay + bool(self.source.zeros) * self.dt / 2.0
+        """How far ahead of the source the target must be commanded, as its delay is longer, or the source ramps [s]."""
+        return self.target.delay - self.source.delay + self.ramps * self.dt / 2.0
 
     @property
     def preview(self) -> int:
@@ -107,13 +120,11 @@ class DynamicMap:
         schema = record.get("schema") if isinstance(record, dict) else None
         if schema != SCHEMA:
             raise ValueError(f"{path}: schema must be {SCHEMA}, got {schema!r}; write the map again with sim2real map")
-        loops = {
-            name: decode(
-                Loop, {key: value for key, value in record[name].items() if key not in READABLE}, f"{path}.{name}"
-            )
-            for name in ("source", "target")
-        }
-        return cls(dt=record["dt"], **loops)
+        map_ = {key: record[key] for key in ("source", "target", "dt") if key in record}
+        for loop in (value for value in map_.values() if isinstance(value, dict)):
+            for key in READABLE:
+                loop.pop(key, None)
+        return decode(cls, map_, str(path))
 
 
 READABLE = ("regressors", "intervals", "relative_degree")
@@ -141,14 +152,16 @@ class OnlineMap:
 
     def __init__(self, dynamic_map: DynamicMap, positions: Array, preview: int = 0) -> None:
         source, target, dt = dynamic_map.source, dynamic_map.target, dynamic_map.dt
-        if positions.shape != (source.terms.num_joints,):
-            raise ValueError(f"positions must have shape ({source.terms.num_joints},) [rad], got {positions.shape}")
+        if positions.shape != (source.terms.num_joints,) or not np.isfinite(positions).all():
+            raise ValueError(
+                f"positions must be finite and have shape ({source.terms.num_joints},) [rad], got {positions}"
+            )
         if source.terms.order < target.terms.order:
             raise ValueError(
                 f"the source must have the target's order {target.terms.order} or more, got {source.terms.order}: "
                 f"identify it with at_least={target.terms.order}, or map recorded positions"
             )
-        self._source, self._target, self._dt = source, target, dt
+        self._source, self._target, self._dt, self._ramps = source, target, dt, dynamic_map.ramps
         end = dynamic_map.lead + (1 - preview) * dt  # of the target's tick, behind the start of the one commanded last
         ticks = min(0, math.floor(end / dt + 1e-9))
         self._ahead = max(0.0, end - ticks * dt)
@@ -164,9 +177,12 @@ class OnlineMap:
 
         Raises:
             ArithmeticError: the source's loop came apart.
+            ValueError: the command is not one of each joint.
         """
         source, command = self._source, np.asarray(command, dtype=np.float64)
-        before = self._command if source.zeros else command
+        if command.shape != self._command.shape:
+            raise ValueError(f"command must have shape {self._command.shape} [rad], got {command.shape}")
+        before = self._command if self._ramps else command
         self._past.append((self._state, before, command))
         start, self._end = self._end, self._later(*self._past[0])
         self._state = source.step(self._state, before, command, self._dt, self._steps[1])

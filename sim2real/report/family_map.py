@@ -25,6 +25,8 @@ WIDEST = 1.7
 """A cell is never wider [inch]."""
 LETTERS = 145
 """In a line of a note."""
+LONGEST = 28
+"""Letters of a skill's name."""
 MOST = 6
 """Reasons that are written below the map."""
 COLOURS = "viridis"
@@ -141,6 +143,6 @@ def _draw_source(axes: Axes, row: int, name: str, what: str, ink: Ink) -> None:
         "ha": "right",
         "annotation_clip": False,
     }
-    name = name if len(name) <= 34 else f"{name[:33]}…"
+    name = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
     axes.annotate(name, (-0.5, row), (-8, 1), va="bottom", fontsize=9, fontweight="bold", color=ink(INK), **beside)
     axes.annotate(what, (-0.5, row), (-8, -2), va="top", fontsize=8, color=ink(MUTED), **beside)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim2real.report.family_film import Job
-from sim2real.report.family_names import short
+from sim2real.report.family_names import brief
 from sim2real.report.film import NO_OPENGL
 from sim2real.report.story import PAINTS
 from sim2real.report.video import HOW_TO_GET, backends, file_name, in_process, last_line
@@ -96,7 +96,7 @@ def _shoot(cast: Cast, path: Path, paints: Sequence[str], cpus: int) -> tuple[in
         job = Job(
             skills=[str(file) for file in skills],
             robots=list(cast.skills),
-            titles=[short(robot) for robot in cast.skills],
+            titles=[brief(robot) for robot in cast.skills],
             paints=[PAINTS[paints.index(robot) % len(PAINTS)] for robot in cast.skills],
             task=cast.task,
             out=str(path),

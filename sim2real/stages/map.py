@@ -7,7 +7,7 @@ from sim2real.campaign.stage import Stage
 from sim2real.commands import Map
 from sim2real.dynamic_map.errors import measure
 from sim2real.dynamic_map.identify import Identified, identify_both
-from sim2real.dynamic_map.logs import Log, load_log
+from sim2real.dynamic_map.logs import SHORTEST, Log, check_moves, load_log
 from sim2real.dynamic_map.mapping import DynamicMap
 
 MAP = "map.json"
@@ -62,12 +62,21 @@ def _check_alike(source: Log, target: Log) -> None:
 def _first(log: Log, seconds: float, name: str) -> Log:
     """The part to identify from."""
     asked = seconds or SHARE * log.seconds
+    if asked < SHORTEST:
+        raise ValueError(
+            f"{name}: seconds must be {SHORTEST} or more to identify from, got {asked:.2f} of {log.seconds:.2f} s"
+        )
     if asked > log.seconds - LEAST_HELD_OUT:
         raise ValueError(
             f"{name}: seconds must leave {LEAST_HELD_OUT} s of the log to check, got {asked:.2f} of "
             f"{log.seconds:.2f} s; take fewer, or record more"
         )
-    return log.between(0.0, asked)
+    first = log.between(0.0, asked)
+    try:
+        check_moves(first.command, first.position)
+    except ValueError as error:
+        raise ValueError(f"{name}: in the first {asked:.2f} s, {error}") from error
+    return first
 
 
 def _candidates(found: Identified) -> list[dict[str, Any]]:
