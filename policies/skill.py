@@ -176,7 +176,8 @@ def load_skill(path: Path, terms: tuple[Term, ...] | None = None) -> Skill:
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path.parent} holds no {path.name}; name a result of train, distill or transfer, or a member"
+            f"{path.parent} holds no {path.name}; name a result of train, distill or transfer, or a member; "
+            "a policy for any joints (multitask --network tokens) is put on a robot by sim2real fold"
         )
     tensors, record = checkpoint.load(path)
     card = decode(SkillCard, record["card"], where=str(path))

@@ -27,6 +27,7 @@ from robots.joint_space import joint_space
 from robots.spec import RobotSpec
 
 REMEDY = "choose a robot whose joints match, or a policy for any joints (sim2real multitask ... --network tokens)"
+ORDERED = "sim2real match SOURCE TARGET --write FOLDER writes the target with its joints in the source's order"
 WARM_UP_ROLLOUTS = 4
 """In which a critic that does not know the robot learns alone; never more than a quarter of the steps."""
 LEARNING_RATE = 3e-4
@@ -92,7 +93,7 @@ def joint_mismatch(source: RobotSpec, target: RobotSpec) -> str:
     """Why a plain network cannot move from one robot to the other; nothing where it can."""
     ours, theirs = joint_space(source), joint_space(target)
     shuffled = sorted(zip(ours.leg, ours.role, strict=True)) == sorted(zip(theirs.leg, theirs.role, strict=True))
-    remedy = f"sim2real match {source.name} {target.name} --write FOLDER puts them in order" if shuffled else REMEDY
+    remedy = ORDERED if shuffled else REMEDY
     for what, mine, other in (("legs", ours.leg, theirs.leg), ("roles", ours.role, theirs.role)):
         if mine != other:
             return (

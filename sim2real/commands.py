@@ -443,13 +443,13 @@ class Kind:
 
 
 VERSIONS: dict[type, int] = {
-    Train: 3,
-    Multitask: 1,
+    Train: 4,
+    Multitask: 2,
     Member: 1,
     Fold: 1,
-    Distill: 3,
-    Transfer: 3,
-    Evaluate: 3,
+    Distill: 4,
+    Transfer: 4,
+    Evaluate: 4,
     Export: 3,
     Rehearse: 2,
     Map: 1,

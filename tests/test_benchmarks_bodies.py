@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 import robots
-from benchmarks import bodies_family, bodies_joints, bodies_references, bodies_specialists, transfer
-from benchmarks.bodies import ARMS, SOURCES, UNSEEN
-from benchmarks.bodies_effort import EFFORTS
-from benchmarks.bodies_references import Known
-from benchmarks.bodies_runs import command
-from benchmarks.bodies_scores import over_bodies, reference, step_saving, worst
-from benchmarks.bodies_work import RESULT, Piece, Work
 from benchmarks.report import Report
+from benchmarks.transfer import __main__ as transfer
+from benchmarks.transfer import family, joints, references, specialists
+from benchmarks.transfer.bodies import ARMS, SOURCES, UNSEEN
+from benchmarks.transfer.effort import EFFORTS
+from benchmarks.transfer.references import Known
+from benchmarks.transfer.runs import command
+from benchmarks.transfer.scores import over_bodies, reference, step_saving, worst
+from benchmarks.transfer.work import RESULT, Piece, Work
 from policies.starting import joint_mismatch
 from policies.training import CurvePoint
 
@@ -116,15 +117,15 @@ def test_seeds_of_a_step_saving_share_one_curve():
 
 def test_what_a_policy_reaches_at_once_is_a_share_of_what_training_reaches():
     result = {"zero_shot": 0.4, "no_op": 0.2, "score": 0.6, "scratch_score": 0.5}
-    assert bodies_joints.learned(result) == pytest.approx(0.4)  # 0.6 − 0.2
-    assert bodies_joints.reached(result) == pytest.approx(0.5)  # (0.4 − 0.2) / (0.6 − 0.2)
+    assert joints.learned(result) == pytest.approx(0.4)  # 0.6 − 0.2
+    assert joints.reached(result) == pytest.approx(0.5)  # (0.4 − 0.2) / (0.6 − 0.2)
 
 
 def test_a_share_of_nothing_learned_is_no_row():
     curves = {"transfer": points(0.3, 0.31), "scratch": points(0.3, 0.3)}
     result = {"zero_shot": 0.32, "no_op": 0.3, "score": 0.31, "scratch_score": 0.3, "curves": curves, "idle": 0.3}
     report = Report()
-    bodies_joints._add("12 to 8", {0: result}, report)
+    joints._add("12 to 8", {0: result}, report)
     assert report.skipped == {"joint_count_zero_shot/12 to 8": "neither arm learned anything there"}
     assert [row.name for row in report.rows] == ["joint_count_step_saving/12 to 8", "joint_count_end/12 to 8"]
 
@@ -209,20 +210,20 @@ def curve(*scores: float, between: int = 250_000) -> list[CurvePoint]:
 
 
 def test_a_specialist_is_done_when_its_curve_is_flat_and_long_enough():
-    assert not bodies_specialists.is_flat([], 1_250_000)
-    assert not bodies_specialists.is_flat(curve(0.3, 0.3, 0.3), 1_250_000)  # knows nothing yet
-    assert not bodies_specialists.is_flat(curve(0.3, 0.4, 0.5, 0.6, 0.7, 0.8), 1_250_000)
-    assert bodies_specialists.is_flat(curve(0.3, 0.5, 0.7, 0.78, 0.79, 0.8), 1_250_000)  # 0.01 < 0.05 · 0.5
+    assert not specialists.is_flat([], 1_250_000)
+    assert not specialists.is_flat(curve(0.3, 0.3, 0.3), 1_250_000)  # knows nothing yet
+    assert not specialists.is_flat(curve(0.3, 0.4, 0.5, 0.6, 0.7, 0.8), 1_250_000)
+    assert specialists.is_flat(curve(0.3, 0.5, 0.7, 0.78, 0.79, 0.8), 1_250_000)  # 0.01 < 0.05 · 0.5
 
 
-def references(*labels: str) -> dict[str, Known]:
+def known_ones(*labels: str) -> dict[str, Known]:
     return {label: Known(model_hash="", no_op=0.2, scores={"mlp": {0: 0.6, 1: 0.6}}) for label in labels}
 
 
 def test_rows_of_a_family_hold_the_seeds_that_every_body_has():
     report, effort = Report(), EFFORTS["full"]
     scores = {"a": {0: 0.6, 1: 0.5}, "b": {0: 0.4}}
-    bodies_family._add("family", scores, effort, references("a", "b"), report)
+    family._add("family", scores, effort, known_ones("a", "b"), report)
     rows = {row.name: row for row in report.rows}
     assert rows["family"].value == pytest.approx(0.75)  # of 1 and 0.5, both of seed 0
     assert rows["family"].seeds == (0,)
@@ -232,8 +233,8 @@ def test_rows_of_a_family_hold_the_seeds_that_every_body_has():
 
 def test_rows_that_lack_something_are_named_and_never_made_up():
     report, effort = Report(), EFFORTS["full"]
-    bodies_family._add("one", {"a": {0: 0.6}, "b": {0: 0.4}}, effort, references("a"), report)
-    bodies_family._add("two", {"a": {0: 0.6}, "b": {}}, effort, references("a", "b"), report)
+    family._add("one", {"a": {0: 0.6}, "b": {0: 0.4}}, effort, known_ones("a"), report)
+    family._add("two", {"a": {0: 0.6}, "b": {}}, effort, known_ones("a", "b"), report)
     assert not report.rows
     assert report.skipped == {
         "one": "no specialist of b yet",
@@ -248,14 +249,14 @@ def test_recorded_specialists_come_back_as_they_were_unless_the_robot_has_change
     record = Known(
         model_hash=body.spec.model_hash, no_op=0.2, scores={"mlp": {0: 0.6, 3: 0.7}}, unfinished=["mlp 3"]
     ).record()
-    monkeypatch.setattr(bodies_references, "RECORDED", tmp_path / "recorded.json")
-    assert bodies_references.known([body], effort, Work(root=tmp_path)) == {}
+    monkeypatch.setattr(references, "RECORDED", tmp_path / "recorded.json")
+    assert references.known([body], effort, Work(root=tmp_path)) == {}
     write_json(tmp_path / "recorded.json", {"result": {"specialists": {body.member: record}}})
-    found = bodies_references.known([body], effort, Work(root=tmp_path))[body.label]
+    found = references.known([body], effort, Work(root=tmp_path))[body.label]
     assert (found.scores, found.unfinished, found.source) == ({"mlp": {0: 0.6, 3: 0.7}}, ["mlp 3"], "recorded")
     assert found.reference().specialist == pytest.approx(float(np.mean([0.6, 0.7])))
     write_json(tmp_path / "recorded.json", {"result": {"specialists": {body.member: record | {"model_hash": "old"}}}})
-    assert bodies_references.known([body], effort, Work(root=tmp_path)) == {}
+    assert references.known([body], effort, Work(root=tmp_path)) == {}
 
 
 def test_without_time_the_table_names_all_that_is_missing(tmp_path, capsys):

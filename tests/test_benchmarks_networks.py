@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import envs.tasks
-from benchmarks import networks
-from benchmarks.attention_tokens import DECODED, KEYS, VALUES, elu
-from benchmarks.bodies import DOG, LEAN, UNSEEN
-from benchmarks.networks_learning import NETWORKS, actor_on, learner_of, source
-from benchmarks.networks_zero_shot import add, gain, verdict
+from benchmarks.networks import __main__ as networks
+from benchmarks.networks.attention_tokens import DECODED, KEYS, VALUES, elu
+from benchmarks.networks.learning import NETWORKS, actor_on, learner_of, source
+from benchmarks.networks.zero_shot import add, gain, verdict
 from benchmarks.report import Report
+from benchmarks.transfer.bodies import DOG, LEAN, UNSEEN
 from envs import embodiments
 from envs.make import make_worlds
 from envs.randomization import preset

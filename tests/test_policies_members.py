@@ -153,6 +153,14 @@ def test_members_that_no_plain_network_can_serve_are_refused(given, message):
         some_worlds(*given)
 
 
+def test_a_body_told_by_many_numbers_has_a_folder_whose_name_is_not_too_long():
+    long = "quadruped:" + ",".join(f"number_{index}=0.1234" for index in range(15)) + ":velocity"
+    assert len(long) > 255
+    assert len(names.folder(long)) == 120 + 1 + 12  # its beginning, a dash and a hash
+    assert names.folder(long) != names.folder(long.replace("0.1234:velocity", "0.1235:velocity"))
+    assert names.folder("go1:velocity") == "go1-velocity"
+
+
 def test_the_robots_of_members_may_have_colons_in_their_names():
     assert names.parts("menagerie:unitree_go1:velocity") == ("menagerie:unitree_go1", "velocity")
 

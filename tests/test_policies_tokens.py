@@ -261,7 +261,7 @@ def test_a_training_learns_every_part_and_goes_on_bit_for_bit(tmp_path):
     straight.run()
     after = straight.ppo.policy.state_dict()
     fixed = {name for name in before if torch.equal(before[name], after[name])}
-    assert {name.rpartition(".")[2] for name in fixed} <= {"low", "high", "known"}  # all else moved
+    assert {name.rpartition(".")[2] for name in fixed} <= {"low", "high", "known", "factor"}  # all else moved
     calls = iter([False, True])
     stopped = a_training(tmp_path / "stopped.safetensors", 3, lambda: next(calls, False))
     with pytest.raises(policies.training.StoppedError):
@@ -312,12 +312,25 @@ def test_robots_that_it_cannot_drive_are_refused_by_name():
         Body.of(torques, terms_on(spec))
 
 
+def test_joints_without_a_role_in_a_leg_do_not_make_an_arm_of_a_humanoid():
+    humanoid = a_generalist("g1")  # waist and arms do something else, as all joints of a panda do
+    with pytest.raises(ValueError, match=r"task 'velocity' is for robots that stand on feet; panda is of kind arm"):
+        humanoid.policy_on(robots.get("panda"))
+
+
 def test_bodies_that_are_observed_differently_cannot_be_learned_together():
     specs = [robots.get(FOUR), robots.get(EIGHT)]
     terms = [terms_on(spec) for spec in specs]
     fewer = tuple(term for term in terms[1] if term.name != "gyro")
     with pytest.raises(ValueError, match=r"gyro\.0, gyro\.1, gyro\.2 are told of only one of go1 and quadruped"):
         refuse_different([Body.of(specs[0], terms[0]), Body.of(specs[1], fewer)])
+
+
+def test_weights_of_another_shape_are_refused():
+    generalist = a_generalist(FOUR)
+    other = replace(generalist, weights=generalist.weights | {"actor.range.low": torch.zeros(4, 3)})
+    with pytest.raises(ValueError, match=r"not those that this version makes \((?s:.*)actor.range.low"):
+        other.skill_on("anymal_c")
 
 
 def test_another_file_is_no_policy_over_joints(tmp_path):

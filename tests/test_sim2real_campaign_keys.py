@@ -75,3 +75,11 @@ def test_an_unknown_robot_or_task_lists_what_exists():
         checked(Train(robot="go11"))
     with pytest.raises(LookupError, match=r"no task named 'velocty', did you mean 'velocity'\?; tasks are .*velocity"):
         checked(Train(robot="go1", task="velocty"))
+
+
+def test_a_body_told_by_more_numbers_than_a_file_name_holds_is_no_folder():
+    numbers = "leg_length=0.3,mass=12.0,joints_per_leg=3,thigh_share=0.5,body_length=0.4,body_width=0.2,stance=0.8"
+    motors = "kp=1.1,kd=0.1,torque_limit=2.0,velocity_limit=10.0,armature=0.01,damping=0.01,friction_loss=0.005"
+    name = "quadruped:" + f"{numbers},{motors},motor_share=0.3,delay=0.005,control_hz=50.0,physics_dt=0.005,legs=4"
+    assert len(name) > 255
+    assert checked(Train(robot=name)).robot == name

@@ -87,7 +87,7 @@ def test_the_map_runs_where_there_is_neither_torch_nor_a_simulator():
 @pytest.mark.parametrize("name", ["one_joint", "two_joint_arm", "spatial_arm"])
 def test_simulated_arms_follow_each_other_with_less_than_a_third_of_the_error(name, tmp_path, monkeypatch):
     monkeypatch.setenv("SIM2REAL_CACHE_DIR", str(tmp_path / "cache"))
-    from benchmarks import dynamic_map
+    from benchmarks.transfer import dynamic_map
 
     found = dynamic_map.Found()
     dynamic_map.follow(dynamic_map.pairs(tmp_path)[name], np.random.default_rng(0), found)
@@ -98,7 +98,7 @@ def test_simulated_arms_follow_each_other_with_less_than_a_third_of_the_error(na
 
 @pytest.mark.slow
 def test_recorded_machines_are_known_from_five_seconds_well_enough_to_undercut_direct_commands():
-    from benchmarks import dynamic_map
+    from benchmarks.transfer import dynamic_map
 
     if not dynamic_map.RECORDINGS.is_dir():
         pytest.skip(f"no recordings of the double pendulum at {dynamic_map.RECORDINGS}")

@@ -11,9 +11,12 @@ from policies.bundle import read
 from policies.skill import load_skill
 from sim2real import api, cli
 from sim2real.campaign.campaign import CampaignError
+from sim2real.report.document import _credits
 from sim2real.report.origin import commands
+from sim2real.report.overview import _rungs
 from sim2real.report.results import Result
 from sim2real.report.story import Story
+from sim2real.report.video import Film, choose
 from tests.small_stages import small_stages
 
 NUM_ENVS = 8
@@ -103,6 +106,20 @@ def test_a_report_says_how_a_fold_came_about(together, anymal):
     assert lines[1] == "sim2real fold multitask --to anymal_c --out fold"
     for line in lines:
         cli.parser().parse_args(shlex.split(line)[1:])
+
+
+def test_a_report_films_a_fold_and_says_what_it_is(anymal):
+    result = Result.read(Path(anymal["run"]))
+    story = Story((result,))
+    assert choose(story) == [result]
+    page = str(_credits(Film(robot="anymal_c", result=result, path=Path("film.mp4")), story))
+    assert page.startswith("policy for any joints, real sensors only, velocity score ")
+    assert [rung.label for rung in _rungs(result, story)] == ["policy for any joints"]
+
+
+def test_a_policy_for_any_joints_is_no_skill_until_it_is_folded(store, together):
+    with pytest.raises(CampaignError, match=r"holds no skill\.safetensors; .* is put on a robot by sim2real fold"):
+        api.evaluate(run=together["run"], store=store)
 
 
 def test_other_results_have_nothing_to_fold(store, anymal):

@@ -31,6 +31,7 @@ class DescriptorRange(nn.Module):
     high: torch.Tensor
     known: torch.Tensor
     factor: torch.Tensor
+    """How loudly each part is told, as it was in training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +42,7 @@ class DescriptorRange(nn.Module):
         """Roles that some body had."""
         factor = torch.ones(2 * len(DESCRIPTORS))
         factor[len(DESCRIPTORS) :] = QUIET
-        self.register_buffer("factor", factor, persistent=False)
+        self.register_buffer("factor", factor)
 
     def include(self, body: Body) -> None:
         """Widen to hold the joints of a body."""

@@ -17,6 +17,7 @@ from envs.observations import Term
 from envs.randomization import Randomization
 from envs.state_dicts import Tensors
 from envs.task import TaskSpec
+from envs.vector_env import refuse as refuse_task
 from policies.files import checkpoint
 from policies.networks import ActorCritic, Layout
 from policies.skill import Skill, SkillCard, acting_half
@@ -116,6 +117,7 @@ class Generalist:
                 f"this policy knows joints that {_or(mine)}, {spec.name} has only joints that {_or(theirs)}: they have "
                 "no role in common; train on a robot of that kind"
             )
+        refuse_task(spec, task)
         names = tuple(term.name for term in terms)
         if names != self.card.terms:
             raise ValueError(
@@ -130,7 +132,10 @@ class Generalist:
         """The policy with one member, `body`."""
         row = BodyRow([body], [terms])
         policy = blank(TokenPolicy, row.width, body.num_joints, self.card, row=row, privileged=self.card.privileged)
-        policy.load_state_dict(self.weights)
+        try:
+            policy.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise ValueError(f"its weights are not those that this version makes ({error}); train it again") from error
         return policy
 
     def save(self, path: Path) -> None:
@@ -161,7 +166,7 @@ def folded(policy: TokenPolicy, body: Body, terms: tuple[Term, ...], return_size
     mean, std = policy.normalizer.of(body)
     own.normalizer.mean.copy_(mean)
     own.normalizer.std.copy_(std)
-    own.normalizer.count.copy_(policy.normalizer.count.max())
+    own.normalizer.count.copy_(policy.normalizer.frames)
     own.log_std.copy_(policy.log_std[body.role])
     for net, values in zip((own.actor, own.critic), made, strict=True):
         for parameter, value in zip(net.parameters(), values, strict=True):

@@ -40,6 +40,12 @@ class SharedNormalizer(nn.Module):
         )
         self._statistic = torch.stack([_padded(body.known.statistic, width) for body in bodies])
 
+    @property
+    def frames(self) -> torch.Tensor:
+        """() observations taken in: a quantity of the base counts once in each, one of joints several times."""
+        seen = self.count[self.count > 0]
+        return seen.min() if len(seen) else self.count.sum()
+
     def of(self, body: Body) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and deviation of each channel of a body, (width,)."""
         mean, std = self._filled()

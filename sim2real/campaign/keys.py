@@ -64,7 +64,8 @@ def _each(change: Callable[[str], Any], value: str | tuple[str, ...]) -> Any:
 
 def _checked_robot(name: str) -> str:
     robots.get(name)
-    return os.path.abspath(name) if Path(name, "robot.json").is_file() else name
+    is_folder = os.path.isfile(os.path.join(name, "robot.json"))  # pathlib raises for names longer than a file's
+    return os.path.abspath(name) if is_folder else name
 
 
 def _check_task(name: str) -> None:

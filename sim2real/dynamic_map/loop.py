@@ -140,9 +140,9 @@ class Loop:
         asked = self.terms.regressors(wanted) @ np.array(self.coefficients)
         if not self.zeros:
             return asked
-        commands, decay = np.empty_like(asked), np.exp(-dt / self.zero_times)
-        for row, one in enumerate(asked):  # r + b ṙ = asked
-            last = commands[row] = one if last is None else one + decay * (last - one)
+        commands, kept = np.empty_like(asked), self.zero_times / (self.zero_times + dt)  # as late as r + b ṙ = asked
+        for row, one in enumerate(asked):
+            last = commands[row] = one if last is None else one + kept * (last - one)
         return commands
 
     def poles(self, positions: Array) -> NDArray[np.complex128]:

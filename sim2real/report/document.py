@@ -64,10 +64,12 @@ def _film(film: Film, story: Story) -> Html:
 def _credits(film: Film, story: Story) -> str:
     """Whose skill is seen, and how good it is."""
     result, score = film.result, film.result.number("score")
+    blind = result.metrics.get("privileged") is not True
+    sees = "real sensors only" if blind else "sees the simulator’s truth"
     kinds = {
-        "train": "teacher, sees the simulator’s truth"
-        if result.metrics.get("privileged") is True
-        else "real sensors only",
+        "train": sees if blind else f"teacher, {sees}",
+        "fold": f"policy for any joints, {sees}",
+        "member": f"member of several, {sees}",
         "distill": "student, real sensors only",
         "transfer": f"skill of {story.source(result) or 'another robot'}, transferred",
     }

@@ -101,6 +101,8 @@ def _rungs(result: Result, story: Story) -> list[plots.Rung]:
     sees = "sees the simulator’s truth" if result.metrics.get("privileged") is True else "real sensors"
     notes = {
         "train": f"{robot}, {sees}",
+        "fold": f"{robot}, {sees}",
+        "member": f"{robot}, {sees}",
         "distill": f"{robot}, real sensors",
         "rehearse": f"{robot}, {len(result.numbers('score_per_reality'))} hidden dynamics",
         "evaluate": robot,
@@ -141,7 +143,14 @@ def _rung(
 
 
 def _label(result: Result) -> str:
-    plain = {"train": "training", "distill": "student", "rehearse": "sealed realities", "evaluate": "evaluation"}
+    plain = {
+        "train": "training",
+        "fold": "policy for any joints",
+        "member": "member of several",
+        "distill": "student",
+        "rehearse": "sealed realities",
+        "evaluate": "evaluation",
+    }
     return plain[result.kind] if result.name in (result.kind, "") else result.name
 
 

@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from policies.members.names import shortened
 from sim2real.report.film import NO_OPENGL, Job
 from sim2real.report.results import Result
 from sim2real.report.story import Story
 from sim2real.stages.results import SKILL
 
-PREFERENCE = ("train", "transfer", "distill")
+PREFERENCE = ("fold", "member", "train", "transfer", "distill")
 """Of two skills on a robot the one of the later kind is filmed: what could run on hardware."""
 BACKENDS = ("egl", "osmesa")
 OFF = ("0", "disable", "disabled", "false", "off")
@@ -107,7 +108,7 @@ def _job(result: Result, story: Story, folder: Path) -> Job:
 
 def file_name(name: str) -> str:
     """What a robot, or what stands for it, is called in a folder."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).name).strip("-") or "robot"
+    return shortened(re.sub(r"[^A-Za-z0-9_-]+", "-", Path(name).name).strip("-")) or "robot"
 
 
 def backends() -> Sequence[str]:

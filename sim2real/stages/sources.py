@@ -7,6 +7,7 @@ from pathlib import Path
 
 import envs.tasks
 import robots
+from envs.vector_env import refuse
 from policies.members.names import folder as member_folder
 from policies.skill import Skill, load_skill, robot_of, terms_of
 from policies.starting import joint_mismatch
@@ -56,9 +57,7 @@ class SkillSource:
         Raises:
             ValueError: it cannot drive that robot; the message says why.
         """
-        spec, task = robots.get(robot), envs.tasks.get(self.task)
-        if reason := task.refuses(spec):
-            raise ValueError(f"task {task.name!r} {reason}; {spec.name} is of kind {spec.kind}")
+        refuse(robots.get(robot), envs.tasks.get(self.task))
         return self.move(robot)
 
     def is_of(self, spec: RobotSpec) -> bool:

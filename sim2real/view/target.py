@@ -29,13 +29,13 @@ def find(target: str, store: Store) -> Target:
         FileNotFoundError: it is a result without a skill.
     """
     folder = Path(target)
-    if (folder / RUN_JSON).is_file() and not (folder / "robot.json").is_file():
+    if os.path.isfile(folder / RUN_JSON) and not os.path.isfile(folder / "robot.json"):  # pathlib raises for long names
         return Target(robot="", skill=_skill(store.find(target).folder))
     try:
         robots.get(target)
     except LookupError as no_robot:
         return Target(robot="", skill=_skill(_result(target, store, no_robot)))
-    return Target(robot=os.path.abspath(target) if folder.is_dir() else target)
+    return Target(robot=os.path.abspath(target) if os.path.isdir(folder) else target)
 
 
 def _result(target: str, store: Store, no_robot: LookupError) -> Path:
@@ -47,5 +47,5 @@ def _result(target: str, store: Store, no_robot: LookupError) -> Path:
 
 def _skill(folder: Path) -> str:
     if not (folder / SKILL).is_file():
-        raise FileNotFoundError(f"{folder} holds no {SKILL}; name a result of train, distill or transfer")
+        raise FileNotFoundError(f"{folder} holds no {SKILL}; name a result of train, distill, transfer or fold")
     return str(folder / SKILL)

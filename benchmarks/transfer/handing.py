@@ -9,9 +9,9 @@ from typing import Any
 
 import envs.tasks
 import robots
-from benchmarks import bodies_runs
-from benchmarks.bodies import Body
-from benchmarks.bodies_work import Piece, Work
+from benchmarks.transfer import runs
+from benchmarks.transfer.bodies import Body
+from benchmarks.transfer.work import Piece, Work
 from policies.evaluation import evaluate, no_op
 from policies.training import CURVE_EPISODES, CURVE_SECONDS
 from sim2real.stages.results import TOKENS
@@ -20,12 +20,12 @@ from sim2real.stages.results import TOKENS
 def handed(source: Piece, body: Body, budget: int, seed: int) -> Piece:
     """What `source` learned, handed to `body` and trained there for `budget` environment steps."""
     label = f"{source.label} to {body.label} {budget} {seed}"
-    return bodies_runs.command("transfer", label, body, run=source, to=body.robot, budget=budget, seed=seed)
+    return runs.command("transfer", label, body, run=source, to=body.robot, budget=budget, seed=seed)
 
 
 def do(piece: Piece, folder: Path, work: Work) -> dict[str, Any]:
     """Both arms; also `idle`, the score of doing nothing over the episodes of the learning curves."""
-    result = bodies_runs.run(piece, folder, work)
+    result = runs.run(piece, folder, work)
     if result["refused"]:
         raise ValueError(f"{piece.label}: {result['reason']}")
     spec, task = robots.get(result["robot"]), envs.tasks.get(result["task"])
@@ -42,9 +42,9 @@ def do(piece: Piece, folder: Path, work: Work) -> dict[str, Any]:
 
 def give(source: Piece, body: Body, budget: int, seed: int, work: Work) -> dict[str, Any] | None:
     """The result of handing over what `source`, which is done, learned; a policy over joints is folded first."""
-    if (bodies_runs.left_by(source.key, work) / TOKENS).is_file():
-        source = bodies_runs.command("fold", f"{source.label} as {body.label}", body, run=source, to=body.robot)
-        if not work.do(source, bodies_runs.run):
+    if (runs.left_by(source.key, work) / TOKENS).is_file():
+        source = runs.command("fold", f"{source.label} as {body.label}", body, run=source, to=body.robot)
+        if not work.do(source, runs.run):
             return None
     return work.do(handed(source, body, budget, seed), do)
 

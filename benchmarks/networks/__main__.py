@@ -9,7 +9,7 @@
 - `zero_shot_gain_K_sources`: of attention over generated weights.
 
 Same bodies, worlds, learner, hyperparameters, steps and seeds. Generated weights stay unless attention's N (without
-specialists: score) with the most sources is better by `networks_zero_shot.WORTH`, at the lower end of its interval.
+specialists: score) with the most sources is better by `zero_shot.WORTH`, at the lower end of its interval.
 What takes minutes is done in pieces, kept beside those of `benchmarks.transfer`: call it again, and it goes on where it
 was. `--minutes` stops after the piece that passes them; the table then names what is not there.
 """
@@ -19,17 +19,17 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import networks_cost, networks_zero_shot
-from benchmarks.bodies_work import Work
 from benchmarks.machine import Machine
-from benchmarks.networks_effort import EFFORTS, Effort
+from benchmarks.networks import cost, zero_shot
+from benchmarks.networks.effort import EFFORTS, Effort
 from benchmarks.report import Report, Tier, envelope
+from benchmarks.transfer.work import Work
 from sim2real.campaign.files import write_json
 from sim2real.campaign.provenance import now, provenance
 
 PARTS: Mapping[str, Callable[[Effort, Work, Report], None]] = {
-    "cost": networks_cost.measure,
-    "zero_shot": networks_zero_shot.measure,
+    "cost": cost.measure,
+    "zero_shot": zero_shot.measure,
 }
 
 

@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks import bodies_effort, bodies_references
-from benchmarks.bodies import SOURCES, Body
-from benchmarks.bodies_scores import SEED, Cells, over_bodies
-from benchmarks.bodies_work import Piece, Work
-from benchmarks.networks_effort import Effort
-from benchmarks.networks_learning import NETWORKS, score, source, train, zero_shot
+from benchmarks.networks.effort import Effort
+from benchmarks.networks.learning import NETWORKS, score, source, train, zero_shot
 from benchmarks.report import Report
+from benchmarks.transfer import references
+from benchmarks.transfer.bodies import SOURCES, Body
+from benchmarks.transfer.effort import EFFORTS
+from benchmarks.transfer.scores import SEED, Cells, over_bodies
+from benchmarks.transfer.work import Piece, Work
 from sim2real.statistics import Array, Estimate, bootstrap, iqm
 
 WORTH = 0.05
@@ -49,7 +50,7 @@ def _scored(piece: Piece, bodies: Sequence[Body], work: Work) -> dict[str, float
 
 def _normalizers(effort: Effort, work: Work) -> Normalizers | None:
     """Those of all bodies; nothing unless each has specialists."""
-    known = bodies_references.known(effort.unseen, bodies_effort.EFFORTS["full"], replace(work, minutes=0.0))
+    known = references.known(effort.unseen, EFFORTS["full"], replace(work, minutes=0.0))
     if len(known) < len(effort.unseen):
         return None
     return {label: own.reference().normalized for label, own in known.items()}

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks import bodies_handing, bodies_runs
-from benchmarks.bodies import DOG, HEXAPOD, LEAN, Body
-from benchmarks.bodies_effort import NOT_IN_TIER, Effort
-from benchmarks.bodies_family import source
-from benchmarks.bodies_scores import step_saving
-from benchmarks.bodies_work import Work
 from benchmarks.report import Report
+from benchmarks.transfer import handing, runs
+from benchmarks.transfer.bodies import DOG, HEXAPOD, LEAN, Body
+from benchmarks.transfer.effort import NOT_IN_TIER, Effort
+from benchmarks.transfer.family import source
+from benchmarks.transfer.scores import step_saving
+from benchmarks.transfer.work import Work
 
 PAIRS: Mapping[str, tuple[Body, Body]] = MappingProxyType(
     {"12 to 8": (DOG, LEAN), "8 to 12": (LEAN, DOG), "quadruped to hexapod": (DOG, HEXAPOD)}
@@ -33,8 +33,8 @@ def measure(effort: Effort, work: Work, report: Report) -> None:
         for name in effort.pairs:
             teacher, body = PAIRS[name]
             piece = source([teacher], effort.sources[1], seed)
-            if work.do(piece, bodies_runs.run):
-                result = bodies_handing.give(piece, body, effort.joints, seed, work)
+            if work.do(piece, runs.run):
+                result = handing.give(piece, body, effort.joints, seed, work)
                 if result:
                     results.setdefault(name, {})[seed] = result
     for name in PAIRS:

@@ -34,8 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import robots
-from benchmarks.double_pendulum import servo_arm
 from benchmarks.report import Row, Tier, row
+from benchmarks.transfer.double_pendulum import servo_arm
 from robots.model import build_model, default_data, joint_qpos_indices
 from robots.spec import RobotSpec
 from sim2real.dynamic_map.errors import rms, simulated, static_gain
@@ -55,7 +55,7 @@ BAND = (0.2, 2.0)
 TONES = 6
 RAMP = 0.5
 """In which commands swell from rest [s]."""
-RECORDINGS = Path(__file__).parents[2] / "shared" / "realdata" / "dfki_double_pendulum"
+RECORDINGS = Path(__file__).parents[3] / "shared" / "realdata" / "dfki_double_pendulum"
 MACHINES = {
     "A0": ("A0_00", "A0_01", "A0_02", "A0_03", "A0_12", "A0_13"),
     "C1": tuple(f"C1_20230629-{run}" for run in ("143339", "143524", "143601", "143704", "143747", "144115")),

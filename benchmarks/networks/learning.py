@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 import envs.tasks
-from benchmarks.attention_tokens import AttentionPPO
-from benchmarks.bodies import Body
-from benchmarks.bodies_work import Piece, Work
+from benchmarks.networks.attention_tokens import AttentionPPO
+from benchmarks.transfer.bodies import Body
+from benchmarks.transfer.work import Piece, Work
 from envs import embodiments
 from envs.embodiments.embodiment import Actor
 from envs.randomization import preset

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from benchmarks.bodies import ARMS, REAL, REAL_ARMS, UNSEEN, Body
 from benchmarks.report import Tier
+from benchmarks.transfer.bodies import ARMS, REAL, REAL_ARMS, UNSEEN, Body
 
 NOT_IN_TIER = "takes minutes: not in this tier"
 """Why a short tier leaves a row out."""

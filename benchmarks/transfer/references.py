@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bodies_specialists
-from benchmarks.bodies import TAUGHT, Body
-from benchmarks.bodies_effort import Effort
-from benchmarks.bodies_scores import Reference, reference
-from benchmarks.bodies_work import Work
 from benchmarks.report import Origin
+from benchmarks.transfer import specialists
+from benchmarks.transfer.bodies import TAUGHT, Body
+from benchmarks.transfer.effort import Effort
+from benchmarks.transfer.scores import Reference, reference
+from benchmarks.transfer.work import Work
 from sim2real.campaign.files import read_json
 
 RECORDED = Path(__file__).parent / "results" / "transfer_bodies.json"
@@ -72,8 +72,8 @@ def record(effort: Effort, work: Work) -> dict[str, Any]:
 def _measured(body: Body, effort: Effort, work: Work) -> Known | None:
     known = None
     for seed in effort.specialists:
-        for network in bodies_specialists.NETWORKS:
-            result = work.do(bodies_specialists.specialist(body, network, seed), bodies_specialists.do)
+        for network in specialists.NETWORKS:
+            result = work.do(specialists.specialist(body, network, seed), specialists.do)
             if result:
                 known = known or Known(model_hash=body.spec.model_hash, no_op=result["no_op"])
                 known.scores.setdefault(network, {})[seed] = result["score"]

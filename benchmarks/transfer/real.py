@@ -8,19 +8,19 @@
 from collections.abc import Callable, Mapping
 
 import robots
-from benchmarks import bodies_handing, bodies_runs
-from benchmarks.bodies import GO1, Body
-from benchmarks.bodies_effort import NOT_IN_TIER, Effort
-from benchmarks.bodies_family import TOKENS, source
-from benchmarks.bodies_work import Piece, Work
 from benchmarks.report import Report
+from benchmarks.transfer import handing, runs
+from benchmarks.transfer.bodies import GO1, Body
+from benchmarks.transfer.effort import NOT_IN_TIER, Effort
+from benchmarks.transfer.family import TOKENS, source
+from benchmarks.transfer.work import Piece, Work
 
 MLP = "mlp"
 
 
 def plain(steps: int, seed: int) -> Piece:
     """A plain network that learns go1, with what hardware measures."""
-    return bodies_runs.command("train", f"go1 mlp {seed}", GO1, robot=GO1.robot, steps=steps, seed=seed)
+    return runs.command("train", f"go1 mlp {seed}", GO1, robot=GO1.robot, steps=steps, seed=seed)
 
 
 SOURCES: Mapping[str, Callable[[int, int], Piece]] = {
@@ -40,9 +40,9 @@ def measure(effort: Effort, work: Work, report: Report) -> None:
     for seed in effort.seeds:
         for network, make in SOURCES.items():
             piece = make(effort.go1_steps, seed)
-            teacher = work.do(piece, bodies_runs.run)
+            teacher = work.do(piece, runs.run)
             for body in bodies if teacher else ():
-                result = bodies_handing.give(piece, body, effort.tuning, seed, work)
+                result = handing.give(piece, body, effort.tuning, seed, work)
                 if result and teacher:
                     _note(shares, f"{network}/{body.label}", seed, result, teacher["score"])
     for name, own in shares.items():
@@ -72,6 +72,6 @@ def _note(shares: dict[str, dict[int, float]], where: str, seed: int, result: di
         ("zero_shot", result["zero_shot"] / teacher),
         ("tuned", result["score"] / teacher),
         ("scratch", result["scratch_score"] / teacher),
-        ("tuning_seconds", bodies_handing.training_seconds(result)),
+        ("tuning_seconds", handing.training_seconds(result)),
     ):
         shares.setdefault(f"real_{what}_{where}", {})[seed] = value

@@ -5,8 +5,8 @@ from typing import Any
 
 import envs.tasks
 import robots
-from benchmarks.bodies import Body
-from benchmarks.bodies_work import Piece, Work
+from benchmarks.transfer.bodies import Body
+from benchmarks.transfer.work import Piece, Work
 from policies.evaluation import evaluate, no_op
 from policies.skill import Skill, load_skill, robot_of, terms_of
 from policies.starting import joint_mismatch

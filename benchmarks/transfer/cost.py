@@ -14,11 +14,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import envs.tasks
-from benchmarks.bodies import DOG
-from benchmarks.bodies_effort import Effort
-from benchmarks.bodies_specialists import NETWORKS, specialist
-from benchmarks.bodies_work import Work
 from benchmarks.report import Report
+from benchmarks.transfer.bodies import DOG
+from benchmarks.transfer.effort import Effort
+from benchmarks.transfer.specialists import NETWORKS, specialist
+from benchmarks.transfer.work import Work
 from policies.contract import PolicyContract
 from policies.export.gate import Step, onnx_step
 from policies.export.numpy_policy import NumpyPolicy, initial_state

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from benchmarks.attention_tokens import AttentionNet
-from benchmarks.bodies import DOG
-from benchmarks.bodies_work import Work
-from benchmarks.networks_effort import Effort
-from benchmarks.networks_learning import NETWORKS, NUM_WORLDS, learner_of, source
+from benchmarks.networks.attention_tokens import AttentionNet
+from benchmarks.networks.effort import Effort
+from benchmarks.networks.learning import NETWORKS, NUM_WORLDS, learner_of, source
 from benchmarks.report import Report
+from benchmarks.transfer.bodies import DOG
+from benchmarks.transfer.work import Work
 from benchmarks.walkers import learner
 from policies.networks import ActorCritic
 from policies.ppo import PPO

@@ -22,29 +22,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import (
-    bodies_arms,
-    bodies_cost,
-    bodies_family,
-    bodies_joints,
-    bodies_real,
-    bodies_teaching,
-)
-from benchmarks.bodies_effort import EFFORTS, Effort
-from benchmarks.bodies_references import SPECIALISTS, record
-from benchmarks.bodies_work import Work
 from benchmarks.machine import Machine
 from benchmarks.report import Report, Tier, envelope
+from benchmarks.transfer import arms, cost, family, joints, real, teaching
+from benchmarks.transfer.effort import EFFORTS, Effort
+from benchmarks.transfer.references import SPECIALISTS, record
+from benchmarks.transfer.work import Work
 from sim2real.campaign.files import write_json
 from sim2real.campaign.provenance import now, provenance
 
 ROWS: Mapping[str, Callable[[Effort, Work, Report], None]] = {
-    "cost": bodies_cost.measure,
-    "family": bodies_family.measure,
-    "joints": bodies_joints.measure,
-    "real": bodies_real.measure,
-    "teaching": bodies_teaching.measure,
-    "arms": bodies_arms.measure,
+    "cost": cost.measure,
+    "family": family.measure,
+    "joints": joints.measure,
+    "real": real.measure,
+    "teaching": teaching.measure,
+    "arms": arms.measure,
 }
 AT_ONCE = ("cost",)
 """Rows that compare what ran side by side: measured each time, for all repetitions."""
@@ -82,7 +75,7 @@ def bodies(tier: Tier, rows: Sequence[str], work: Work) -> tuple[Report, dict[st
 
 def maps(tier: Tier) -> Report:
     """The figures of the dynamic map; the ratio is that of the row of its name."""
-    from benchmarks import dynamic_map
+    from benchmarks.transfer import dynamic_map
 
     report = Report(rows=list(dynamic_map.rows(tier)))
     report.ratios |= {row.name: row.value for row in report.rows if row.name == "dynamic_map_error_cut"}

@@ -4,15 +4,15 @@
 - `arms_tuned/ARM`: N of real arms after some training there, and `arms_tuning_seconds/ARM`.
 """
 
-from benchmarks import bodies_handing, bodies_runs
-from benchmarks.bodies import ARM_SOURCE
-from benchmarks.bodies_effort import Effort
-from benchmarks.bodies_family import source
-from benchmarks.bodies_references import known
-from benchmarks.bodies_scores import over_bodies
-from benchmarks.bodies_specialists import NUM_WORLDS
-from benchmarks.bodies_work import Work
 from benchmarks.report import Report
+from benchmarks.transfer import handing, runs
+from benchmarks.transfer.bodies import ARM_SOURCE
+from benchmarks.transfer.effort import Effort
+from benchmarks.transfer.family import source
+from benchmarks.transfer.references import known
+from benchmarks.transfer.scores import over_bodies
+from benchmarks.transfer.specialists import NUM_WORLDS
+from benchmarks.transfer.work import Work
 
 
 def measure(effort: Effort, work: Work, report: Report) -> None:
@@ -22,14 +22,14 @@ def measure(effort: Effort, work: Work, report: Report) -> None:
     tuned: dict[str, dict[int, tuple[float, float]]] = {body.label: {} for body in effort.real_arms}
     for seed in effort.seeds:
         piece = source([ARM_SOURCE], effort.arm_source, seed, num_envs=NUM_WORLDS[ARM_SOURCE.task])
-        if not work.do(piece, bodies_runs.run):
+        if not work.do(piece, runs.run):
             continue
         for body in bodies:
-            if result := work.do(bodies_runs.zero_shot(piece, body), bodies_runs.score):
+            if result := work.do(runs.zero_shot(piece, body), runs.score):
                 scores[body.label][seed] = result["score"]
         for body in effort.real_arms:
-            if result := bodies_handing.give(piece, body, effort.arm_tuning, seed, work):
-                tuned[body.label][seed] = result["score"], bodies_handing.training_seconds(result)
+            if result := handing.give(piece, body, effort.arm_tuning, seed, work):
+                tuned[body.label][seed] = result["score"], handing.training_seconds(result)
     references = {label: own.reference() for label, own in known(bodies, effort, work).items()}
     for label, own in scores.items():
         if not own or label not in references:

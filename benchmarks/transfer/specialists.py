@@ -15,8 +15,8 @@ from typing import Any
 
 import envs.tasks
 import robots
-from benchmarks.bodies import Body
-from benchmarks.bodies_work import Piece, Work
+from benchmarks.transfer.bodies import Body
+from benchmarks.transfer.work import Piece, Work
 from benchmarks.walkers import learner
 from envs.randomization import preset
 from policies.evaluation import evaluate, no_op

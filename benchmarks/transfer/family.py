@@ -9,13 +9,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import bodies_runs, bodies_specialists
-from benchmarks.bodies import SOURCES, Body
-from benchmarks.bodies_effort import Effort
-from benchmarks.bodies_references import Known, known
-from benchmarks.bodies_scores import Cells, over_bodies, worst
-from benchmarks.bodies_work import Piece, Work
 from benchmarks.report import Report
+from benchmarks.transfer import runs, specialists
+from benchmarks.transfer.bodies import SOURCES, Body
+from benchmarks.transfer.effort import Effort
+from benchmarks.transfer.references import Known, known
+from benchmarks.transfer.scores import Cells, over_bodies, worst
+from benchmarks.transfer.work import Piece, Work
 from policies.starting import joint_mismatch
 
 TOKENS = "tokens"
@@ -49,7 +49,7 @@ def _name(count: int) -> str:
 
 def source(bodies: Sequence[Body], steps: int, seed: int, **more: Any) -> Piece:
     """One policy over joints that learns all of `bodies`; `more` are further arguments of `sim2real.api.multitask`."""
-    return bodies_runs.command(
+    return runs.command(
         "multitask",
         f"{len(bodies)} x {bodies[0].label} {TOKENS} {seed}",
         *bodies,
@@ -69,7 +69,7 @@ def _scored(count: int, steps: int, effort: Effort, work: Work) -> Scores:
     scores: Scores = {body.label: {} for body in effort.unseen}
     for seed in effort.seeds:
         piece = source(SOURCES[count], steps, seed)
-        if work.do(piece, bodies_runs.run):
+        if work.do(piece, runs.run):
             _score(piece, effort.unseen, seed, work, scores)
     return scores
 
@@ -80,15 +80,15 @@ def _plain(effort: Effort, work: Work) -> Scores:
     bodies = [body for body in effort.unseen if not joint_mismatch(own.spec, body.spec)]
     scores: Scores = {body.label: {} for body in bodies}
     for seed in effort.seeds:
-        piece = bodies_specialists.specialist(own, "mlp", seed)
-        if work.do(piece, bodies_specialists.do):
+        piece = specialists.specialist(own, "mlp", seed)
+        if work.do(piece, specialists.do):
             _score(piece, bodies, seed, work, scores)
     return scores
 
 
 def _score(piece: Piece, bodies: Sequence[Body], seed: int, work: Work, scores: Scores) -> None:
     for body in bodies:
-        result = work.do(bodies_runs.zero_shot(piece, body), bodies_runs.score)
+        result = work.do(runs.zero_shot(piece, body), runs.score)
         if result:
             scores[body.label][seed] = result["score"]
 

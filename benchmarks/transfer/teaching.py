@@ -8,12 +8,12 @@ N counts as 1 what specialists of the robot reach.
 
 from collections.abc import Mapping
 
-from benchmarks import bodies_handing, bodies_real, bodies_runs
-from benchmarks.bodies import GO1, TAUGHT, Body
-from benchmarks.bodies_effort import NOT_IN_TIER, Effort
-from benchmarks.bodies_references import known
-from benchmarks.bodies_work import Piece, Work
 from benchmarks.report import Report
+from benchmarks.transfer import handing, real, runs
+from benchmarks.transfer.bodies import GO1, TAUGHT, Body
+from benchmarks.transfer.effort import NOT_IN_TIER, Effort
+from benchmarks.transfer.references import known
+from benchmarks.transfer.work import Piece, Work
 
 ARMS = ("teaching", "kickstarting", "scratch")
 
@@ -21,13 +21,13 @@ ARMS = ("teaching", "kickstarting", "scratch")
 def teacher(steps: int, seed: int) -> Piece:
     """A go1's policy that sees more than hardware measures."""
     label = f"go1 teacher {seed}"
-    return bodies_runs.command("train", label, GO1, robot=GO1.robot, steps=steps, seed=seed, privileged=True)
+    return runs.command("train", label, GO1, robot=GO1.robot, steps=steps, seed=seed, privileged=True)
 
 
 def taught(by: Piece, body: Body, steps: int, seed: int) -> Piece:
     """A student in `body`."""
     arguments = {"run": by, "student": f"robot:{body.robot}", "steps": steps, "seed": seed}
-    return bodies_runs.command("distill", f"{by.label} teaches {body.label} {seed}", body, **arguments)
+    return runs.command("distill", f"{by.label} teaches {body.label} {seed}", body, **arguments)
 
 
 def measure(effort: Effort, work: Work, report: Report) -> None:
@@ -55,11 +55,11 @@ def _scores(body: Body, seed: int, effort: Effort, work: Work) -> Mapping[str, f
     """Of the arms that are done."""
     found: dict[str, float] = {}
     piece = teacher(effort.go1_steps, seed)
-    if work.do(piece, bodies_runs.run):
-        student = work.do(taught(piece, body, effort.teaching, seed), bodies_runs.run)
+    if work.do(piece, runs.run):
+        student = work.do(taught(piece, body, effort.teaching, seed), runs.run)
         found |= {"teaching": student["score"]} if student else {}
-    piece = bodies_real.plain(effort.go1_steps, seed)
-    if work.do(piece, bodies_runs.run):
-        result = bodies_handing.give(piece, body, effort.teaching, seed, work)
+    piece = real.plain(effort.go1_steps, seed)
+    if work.do(piece, runs.run):
+        result = handing.give(piece, body, effort.teaching, seed, work)
         found |= {"kickstarting": result["score"], "scratch": result["scratch_score"]} if result else {}
     return found

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from benchmarks.bodies import UNSEEN, Body
 from benchmarks.report import Tier
+from benchmarks.transfer.bodies import UNSEEN, Body
 
 
 @dataclass(frozen=True, kw_only=True)

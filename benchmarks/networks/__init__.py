@@ -1,0 +1,1 @@
+"""Generated weights beside attention-pooled tokens: see `__main__`."""
