@@ -292,6 +292,10 @@ def test_one_frequency_for_two_joints_is_no_excitation():
         ({"position": np.full((250, 1), np.nan)}, "some numbers are not finite"),
         ({"position": np.zeros((249, 1))}, r"shapes are time \(250,\), command \(250, 1\), position \(249, 1\)"),
         ({"command": np.ones((250, 1))}, "no excitation: command of joint 0 .* never changes"),
+        (
+            {"position": np.degrees(3.0 * sines())},
+            "angles must be in rad, within ±100, got .*; divide degrees by 180/π",
+        ),
         ({"time": np.arange(250) * -DT}, "time must rise from sample to sample"),
         ({"time": np.arange(250) * DT + (np.arange(250) > 100)}, "a hole of 1.020 s at 2.00 s"),
     ],
@@ -306,10 +310,10 @@ def test_a_file_that_is_no_log_is_refused_with_what_is_wrong(change, message, tm
 def test_samples_at_uneven_times_are_brought_onto_a_grid_and_dense_ones_averaged():
     time = np.arange(1000) * 0.002
     time[1::2] += 0.0004
-    dense = make_log(time, np.repeat(np.arange(200.0), 5), time)
+    dense = make_log(time, np.repeat(np.arange(200.0), 5) / 100.0, time)
     assert dense.dt == pytest.approx(0.012, abs=2e-3)  # five or six of about 2 ms are the first to span 10 ms
     assert np.diff(dense.position[:, 0]) == pytest.approx(dense.dt, abs=1e-3)  # the position is the time itself
-    ramp = make_log(np.arange(2000) * 0.001, np.arange(2000.0), np.arange(2000.0))  # ten make one
-    assert ramp.position[0, 0] == pytest.approx(4.5)  # of samples 0 to 9: where joints were at about sample 5
-    assert ramp.command[0, 0] == pytest.approx(9.5)  # of samples 5 to 14, held from there
+    ramp = make_log(np.arange(2000) * 0.001, np.arange(2000) / 20.0, np.arange(2000) / 20.0)  # ten make one
+    assert 20.0 * ramp.position[0, 0] == pytest.approx(4.5)  # of samples 0 to 9: where joints were at about sample 5
+    assert 20.0 * ramp.command[0, 0] == pytest.approx(9.5)  # of samples 5 to 14, held from there
     assert make_log(np.arange(100) * DT, np.arange(100.0), np.arange(100.0)).command[:, 0].tolist() == list(range(100))

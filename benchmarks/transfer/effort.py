@@ -25,8 +25,8 @@ class Effort:
     real: tuple[Body, ...] = REAL
     go1_steps: int = 1_400_000
     """Of the policy that real robots are given."""
-    tuning: int = 300_000
-    """To fine-tune it: 20 s on two idle cores of a 2024 server at 15 000 steps/s."""
+    tuning: int = 400_000
+    """To fine-tune it: 27 s on two idle cores of a 2024 server at 15 000 steps/s."""
     pairs: tuple[str, ...] = ("12 to 8", "8 to 12", "quadruped to hexapod")
     """Of joint counts."""
     joints: int = 1_000_000

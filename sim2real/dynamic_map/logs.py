@@ -20,6 +20,8 @@ LARGEST_GAP = 5.0
 """Between two samples; more is a hole in the log [median time between samples]."""
 FINE = 0.01
 """Samples closer than this are averaged: joints follow no faster [s]."""
+FARTHEST = 100.0
+"""An angle beyond this was not measured in radians [rad]: sixteen turns."""
 STILL = 1e-9
 """Standard deviation below which nothing moved [rad]."""
 
@@ -109,6 +111,9 @@ def _check(time: Array, command: Array, position: Array) -> None:
         raise ValueError(f"shapes are time {time.shape}, command {command.shape}, position {position.shape}")
     if not all(np.isfinite(array).all() for array in (time, command, position)):
         raise ValueError("some numbers are not finite; cut those samples out of the log")
+    farthest = max(np.abs(command).max(initial=0.0), np.abs(position).max(initial=0.0))
+    if farthest > FARTHEST:
+        raise ValueError(f"angles must be in rad, within ±{FARTHEST:g}, got {farthest:g}; divide degrees by 180/π")
     steps = np.diff(time)
     if len(steps) and steps.min() <= 0.0:
         raise ValueError(f"time must rise from sample to sample, it does not at sample {int(np.argmin(steps)) + 1}")

@@ -44,7 +44,9 @@ def map(command: Map, stage: Stage) -> dict[str, Any]:
         "candidates": {"source": _candidates(source), "target": _candidates(target)},
         "map": MAP,
     }
-    DynamicMap(source=source.loop, target=target.loop, dt=target_log.dt).save(stage.out / MAP, result=result)
+    found = DynamicMap(source=source.loop, target=target.loop, dt=target_log.dt)
+    result["preview_s"] = found.preview * found.dt
+    found.save(stage.out / MAP, result=result)
     return result
 
 
