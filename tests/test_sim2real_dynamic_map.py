@@ -294,7 +294,7 @@ def test_one_frequency_for_two_joints_is_no_excitation():
         ({"command": np.ones((250, 1))}, "no excitation: command of joint 0 .* never changes"),
         (
             {"position": np.degrees(3.0 * sines())},
-            "angles must be in rad, within ±100, got .*; divide degrees by 180/π",
+            "angles must be in rad, within ±100, got .*; divide degrees",
         ),
         ({"time": np.arange(250) * -DT}, "time must rise from sample to sample"),
         ({"time": np.arange(250) * DT + (np.arange(250) > 100)}, "a hole of 1.020 s at 2.00 s"),
