@@ -226,7 +226,7 @@ def _sign(kinematics: Kinematics, leg: int, joint: int, role: Role, roles: dict[
     ahead, back = coordinate(STEP), coordinate(-STEP)
     if role == "extend" and abs(ahead - back) < STRAIGHT * 2.0 * STEP * ahead:
         return _bends_back(kinematics.spec, joint)
-    return 1.0 if ahead > back else -1.0
+    return 1.0 if ahead >= back else -1.0
 
 
 def _bends_back(spec: RobotSpec, joint: int) -> float:

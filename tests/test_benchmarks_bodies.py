@@ -278,3 +278,10 @@ def test_without_time_the_table_names_all_that_is_missing(tmp_path, capsys):
 def test_every_arm_reaches():
     assert {body.task for body in ARMS} == {"reach"}
     assert [body.spec.num_joints for body in ARMS] == [2, 4, 5, 6, 7]
+
+
+def test_a_short_run_knows_the_specialists_that_a_full_one_recorded(tmp_path):
+    effort = EFFORTS["ci"]
+    found = references.known(effort.unseen, effort, Work(root=tmp_path))
+    assert set(found) == {body.label for body in effort.unseen}
+    assert {own.source for own in found.values()} == {"recorded"}

@@ -13,7 +13,7 @@ from benchmarks.transfer.scores import Reference, reference
 from benchmarks.transfer.work import Work
 from sim2real.campaign.files import read_json
 
-RECORDED = Path(__file__).parent / "results" / "transfer_bodies.json"
+RECORDED = Path(__file__).parents[1] / "results" / "transfer_bodies.json"
 SPECIALISTS = "specialists"
 """Key in a result of what `record` gives."""
 
