@@ -5,7 +5,7 @@ robot's units: a policy moves to another robot by swapping the terms' constants.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from gymnasium import spaces
@@ -13,11 +13,13 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
+from envs.actions import ACTION_CLIP
 from envs.observations import Term
 from policies.normalizer import Normalizer
 from policies.perceptron import Perceptron
 
 LOG_SQRT_2_PI = 0.9189385332046727
+Policy = TypeVar("Policy", bound="ActorCritic")
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,18 @@ class ActorCritic(ActorCriticPolicy):
         normalized = self.normalizer(observation.float())
         mean = self.action_mean(normalized)
         return mean if deterministic else self.sample(mean, self.spread(normalized, self.log_std))
+
+
+def blank(
+    kind: type[Policy], width: int, joints: int, hidden: tuple[int, ...], activation: str, **others: Any
+) -> Policy:
+    """A policy of `kind` over rows of this width whose weights are about to be overwritten.
+
+    torch.nn's draws for them leave no trace; `others` are further arguments of the policy.
+    """
+    space = spaces.Box(-float("inf"), float("inf"), (width,)), spaces.Box(-ACTION_CLIP, ACTION_CLIP, (joints,))
+    with torch.random.fork_rng(devices=[]):
+        return kind(*space, lambda _: 0.0, hidden=hidden, activation=activation, **others)
 
 
 def kl_divergence(

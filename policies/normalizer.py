@@ -54,16 +54,12 @@ class Normalizer(nn.Module):
         n, mean, variance = self._moments(rows, collective)
         if n == 0:
             return
-        total = self.count + n
-        delta = mean - self.mean
-        old_variance = self.std.double().square()
-        merged = (old_variance * self.count + variance * n + delta.square() * self.count * n / total) / total
-        new_mean, new_std = self.mean + delta * n / total, merged.sqrt().clamp(min=MIN_STD)
+        new_mean, new_std = merged(self.mean, self.std, self.count, mean, variance, n)
         if self.mask is not None:
             new_mean, new_std = torch.where(self.mask, new_mean, 0.0), torch.where(self.mask, new_std, 1.0)
         self.mean.copy_(new_mean)
         self.std.copy_(new_std)
-        self.count.copy_(total)
+        self.count.add_(n)
 
     def _moments(self, rows: torch.Tensor, collective: Collective) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Number of rows on all ranks, and mean and variance of their dimensionless channels."""
@@ -81,3 +77,17 @@ class Normalizer(nn.Module):
         variance = (variance + (own - mean).square()) * weight
         collective.average([variance], "control")
         return n * collective.size, mean, variance
+
+
+def merged(
+    mean: torch.Tensor,
+    std: torch.Tensor,
+    count: torch.Tensor,
+    batch_mean: torch.Tensor,
+    batch_variance: torch.Tensor,
+    n: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and deviation of `count` numbers and a batch of `n` more, in double precision; NaN where there are none."""
+    total, delta = count + n, batch_mean - mean
+    spread = (std.double().square() * count + batch_variance * n + delta.square() * count * n / total) / total
+    return mean + delta * n / total, spread.sqrt().clamp(min=MIN_STD)

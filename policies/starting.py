@@ -20,7 +20,7 @@ from policies.files import checkpoint
 from policies.hyperparameters import Hyperparameters
 from policies.networks import ActorCritic, Layout
 from policies.ppo import PPO
-from policies.skill import Skill, load_skill
+from policies.skill import Skill, load_skill, robot_of, terms_of
 from policies.stacked import FramesActorCritic, stacked
 from policies.vec_env import Sb3VecEnv
 from robots.joint_space import joint_space
@@ -101,6 +101,18 @@ def joint_mismatch(source: RobotSpec, target: RobotSpec) -> str:
                 f"{_joints(mine)}, {target.name} has {_joints(other)}; {remedy}"
             )
     return _control_mismatch(source, target)
+
+
+def moved(path: Path, robot: str) -> Skill:
+    """The skill in a file on another robot, as `robots.get` finds that.
+
+    Raises:
+        ValueError: a plain network cannot move there; the message says why.
+    """
+    card = load_skill(path).card
+    if reason := joint_mismatch(robot_of(card), robots.get(robot)):
+        raise ValueError(reason)
+    return load_skill(path, terms_of(robot, card.task))
 
 
 def _control_mismatch(source: RobotSpec, target: RobotSpec) -> str:

@@ -18,8 +18,8 @@ from envs import embodiments
 from envs.make import make_worlds
 from envs.randomization import preset
 from policies.hyperparameters import for_task
+from policies.networks import blank
 from policies.tokens.body import Body, Reading
-from policies.tokens.generalist import blank
 from policies.tokens.row import BodyRow
 from sim2real.statistics import Estimate
 
@@ -38,7 +38,8 @@ def policy_of(name, *members, seed=0):
     row = BodyRow(bodies, terms)
     joints = max(body.num_joints for body in bodies)
     kind = NETWORKS[name].policy_of_members
-    policy = blank(kind, row.width, joints, for_task(DOG.spec, TASK), row=row, privileged=False)
+    wanted = for_task(DOG.spec, TASK)
+    policy = blank(kind, row.width, joints, wanted.hidden, wanted.activation, row=row, privileged=False)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in policy.parameters():

@@ -19,7 +19,7 @@ from policies.members.worlds import Member
 from policies.perceptron import Perceptron, run_layers
 from policies.threads import one_torch_thread
 from policies.tokens.body import DESCRIPTORS, Body, refuse_different
-from policies.tokens.descriptor_range import QUIET, DescriptorRange, split
+from policies.tokens.descriptor_range import QUIET, DescriptorRange
 from policies.tokens.generalist import Generalist, GeneralistCard, folded, load_generalist
 from policies.tokens.learner import TokenPPO
 from policies.tokens.normalizer import SharedNormalizer
@@ -157,7 +157,7 @@ def test_what_tells_joints_apart_is_told_apart_from_what_tells_bodies_apart():
     spec = robots.get("quadruped:")
     body = Body.of(spec, terms_on(spec))
     side, length = DESCRIPTORS.index("side_left"), DESCRIPTORS.index("link_length")
-    own, mean = split(body).chunk(2, 1)
+    own, mean = body.parts.chunk(2, 1)
     assert own[:, side].abs().tolist() == [0.5] * 12  # left and right are 1 and 0 about ½
     assert mean[:, side].tolist() == [0.5] * 12
     assert own[:, length].abs().max() < 1e-6  # all four legs are alike

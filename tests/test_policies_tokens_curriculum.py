@@ -21,7 +21,6 @@ from policies.threads import one_torch_thread
 from policies.tokens import varied_training
 from policies.tokens.body import Body
 from policies.tokens.curriculum import KEPT, BodyCurriculum, drawn, family_body, furthest, varying
-from policies.tokens.descriptor_range import split
 from policies.tokens.learner import TokenPPO
 from policies.tokens.varied_training import VariedTraining
 from policies.tokens.worlds import BodyWorlds
@@ -232,7 +231,7 @@ def test_the_range_of_descriptors_holds_the_widest_bodies_from_the_start(straigh
     told = fresh.tokens.actor.range
     for body in fresh.curriculum.reach():
         own = fresh._body(families.build(body))
-        parts = split(own)
+        parts = own.parts
         assert bool((parts >= told.low[own.role]).all() and (parts <= told.high[own.role]).all())
 
 

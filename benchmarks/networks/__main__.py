@@ -15,15 +15,13 @@ was. `--minutes` stops after the piece that passes them; the table then names wh
 """
 
 import argparse
-import typing
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 from benchmarks.machine import Machine
 from benchmarks.networks import cost, zero_shot
 from benchmarks.networks.effort import EFFORTS, Effort
-from benchmarks.report import Report, Tier, envelope
-from benchmarks.transfer.work import Work
+from benchmarks.report import Report, envelope
+from benchmarks.transfer.work import Work, add_arguments
 from sim2real.campaign.files import write_json
 from sim2real.campaign.provenance import now, provenance
 
@@ -37,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command line: measure, print the table, write the JSON."""
     given = _parser().parse_args(argv)
     machine, started = Machine(), now()
-    work = Work(minutes=given.minutes, **({"root": given.work} if given.work else {}))
+    work = Work.asked(given)
     report = Report()
     for part in given.part or PARTS:
         PARTS[part](EFFORTS[given.tier], work, report)
@@ -49,11 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.networks")
-    parser.add_argument("--tier", choices=typing.get_args(Tier), default="full", help="smoke: only see that it works")
     parser.add_argument("--part", choices=PARTS, action="append", help="measure this part alone; may be repeated")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after the piece that passes these")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="where pieces are kept")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what machines read")
+    add_arguments(parser)
     return parser
 
 

@@ -19,11 +19,10 @@ from policies.files import checkpoint
 from policies.hyperparameters import for_task
 from policies.members.training import MemberTraining, on_common_rows
 from policies.members.worlds import Member
-from policies.networks import ActorCritic
+from policies.networks import ActorCritic, blank
 from policies.seeds import part_seed
 from policies.threads import one_torch_thread
 from policies.tokens import body as joints
-from policies.tokens.generalist import blank
 from policies.tokens.learner import TokenPPO
 from policies.tokens.row import BodyRow
 from policies.tokens.worlds import BodyWorlds
@@ -120,7 +119,8 @@ def actor_on(kind: type[ActorCritic], weights: Mapping[str, torch.Tensor], body:
     terms = embodiments.terms(body.spec, envs.tasks.get(body.task))
     row = BodyRow([joints.Body.of(body.spec, terms)], [terms])
     wanted = for_task(body.spec, envs.tasks.get(body.task))
-    policy = blank(kind, row.width, body.spec.num_joints, wanted, row=row, privileged=False)  # type: ignore[arg-type]
+    shape = wanted.hidden, wanted.activation
+    policy = blank(kind, row.width, body.spec.num_joints, *shape, row=row, privileged=False)
     policy.load_state_dict(weights)
 
     def act(rows: torch.Tensor) -> torch.Tensor:

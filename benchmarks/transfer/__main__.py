@@ -17,9 +17,7 @@ what is there, and names what is not. It goes seed by seed. One core, beside oth
 
 import argparse
 import dataclasses
-import typing
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import Machine
@@ -27,7 +25,7 @@ from benchmarks.report import Report, Tier, envelope
 from benchmarks.transfer import arms, cost, family, joints, real, teaching
 from benchmarks.transfer.effort import EFFORTS, Effort
 from benchmarks.transfer.references import SPECIALISTS, record
-from benchmarks.transfer.work import Work
+from benchmarks.transfer.work import Work, add_arguments
 from sim2real.campaign.files import write_json
 from sim2real.campaign.provenance import now, provenance
 
@@ -48,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """The command line: measure, print the table, write the JSON."""
     given = _parser().parse_args(argv)
     machine, started = Machine(), now()
-    work = Work(minutes=given.minutes, **({"root": given.work} if given.work else {}))
+    work = Work.asked(given)
     if given.part == "bodies":
         report, more = bodies(given.tier, given.rows or list(ROWS), work)
     else:
@@ -85,11 +83,8 @@ def maps(tier: Tier) -> Report:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.transfer")
     parser.add_argument("--part", choices=PARTS, required=True, help="what to measure")
-    parser.add_argument("--tier", choices=typing.get_args(Tier), default="full", help="smoke: only see that it works")
     parser.add_argument("--rows", choices=ROWS, nargs="+", help="of bodies: these alone")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after the piece that passes these")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="where pieces are kept")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what machines read")
+    add_arguments(parser)
     return parser
 
 

@@ -85,7 +85,7 @@ def servo_arm(name: str, folder: Path, *, kp: tuple[float, float], kd: tuple[flo
     return replace(acrobot, name=path.stem, mjcf=str(path), joints=tuple(joints), passive_joints=(), mass=mass)
 
 
-def _set_link(tree: ET.ElementTree, index: int, design: Design) -> None:
+def _set_link(tree: "ET.ElementTree[ET.Element]", index: int, design: Design) -> None:
     """Its mass, centre and inertia, and the place of the link it carries."""
     link = next(each for each in tree.iter("body") if each.get("name") == f"link{index + 1}")
     mass, centre = design.masses[index], design.centres[index]

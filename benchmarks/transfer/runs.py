@@ -8,9 +8,10 @@ import robots
 from benchmarks.transfer.bodies import Body
 from benchmarks.transfer.work import Piece, Work
 from policies.evaluation import evaluate, no_op
-from policies.skill import Skill, load_skill, robot_of, terms_of
-from policies.starting import joint_mismatch
+from policies.skill import Skill
+from policies.starting import moved
 from policies.threads import one_torch_thread
+from policies.tokens.generalist import load_generalist
 from sim2real import api
 from sim2real.commands import KINDS
 from sim2real.stages.results import SKILL, TOKENS
@@ -68,7 +69,7 @@ def score(piece: Piece, folder: Path, work: Work) -> dict[str, Any]:
     """Score a `zero_shot` piece on the fixed episodes."""
     one_torch_thread()
     robot, task = piece.what["robot"], envs.tasks.get(piece.what["task"])
-    spec, skill = robots.get(robot), skill_on(left_by(piece.what["source"], work), robot, task.name)
+    spec, skill = robots.get(robot), skill_on(left_by(piece.what["source"], work), robot)
     evaluation = evaluate(spec, task, skill.player(), num_threads=work.num_threads)
     idle = evaluate(spec, task, no_op(spec, task), num_threads=work.num_threads)
     return {
@@ -79,17 +80,11 @@ def score(piece: Piece, folder: Path, work: Work) -> dict[str, Any]:
     }
 
 
-def skill_on(folder: Path, robot: str, task: str) -> Skill:
+def skill_on(folder: Path, robot: str) -> Skill:
     """What the result in `folder` learned, on a robot: of a policy over joints, or of a plain network.
 
     Raises:
         ValueError: it cannot drive that robot.
     """
-    if (folder / TOKENS).is_file():
-        from policies.tokens.generalist import load_generalist
-
-        return load_generalist(folder / TOKENS).skill_on(robot, task)
-    reason = joint_mismatch(robot_of(load_skill(folder / SKILL).card), robots.get(robot))
-    if reason:
-        raise ValueError(reason)
-    return load_skill(folder / SKILL, terms_of(robot, task))
+    tokens = folder / TOKENS
+    return load_generalist(tokens).skill_on(robot) if tokens.is_file() else moved(folder / SKILL, robot)

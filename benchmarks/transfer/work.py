@@ -4,17 +4,20 @@ WORK/KIND/LABEL-KEY/ holds `result.json` once the piece is done, and what it lef
 its checkpoints. Several processes may share a folder: who works on a piece has its lock.
 """
 
+import argparse
 import fcntl
 import hashlib
 import json
 import re
 import time
+import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.report import Tier
 from sim2real.campaign.files import place, read_json, write_json
 from sim2real.campaign.provenance import commit
 from sim2real.campaign.resources import cores
@@ -60,6 +63,11 @@ class Work:
     """Of physics."""
     began: float = field(default_factory=time.monotonic)
 
+    @staticmethod
+    def asked(given: argparse.Namespace) -> "Work":
+        """What the arguments of `add_arguments` ask for."""
+        return Work(minutes=given.minutes, **({"root": given.work} if given.work else {}))
+
     @property
     def over(self) -> bool:
         """Whether time is up."""
@@ -100,6 +108,14 @@ class Work:
                     record |= {"commit": commit(), "seconds": time.perf_counter() - started, "result": result}
                     write_json(folder / RESULT, record)
         return self.result(piece)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How much to do, where pieces are kept, and where to write."""
+    parser.add_argument("--tier", choices=typing.get_args(Tier), default="full", help="smoke: only see that it works")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after the piece that passes these")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="where pieces are kept")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what machines read")
 
 
 @contextmanager

@@ -4,9 +4,8 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from envs.actions import ACTION_CLIP
 from policies.members.learner import MemberNormalizer, MemberPolicy
-from policies.networks import ActorCritic, Layout
+from policies.networks import ActorCritic, Layout, blank
 
 
 @torch.no_grad()
@@ -26,7 +25,9 @@ def folded(policy: MemberPolicy, member: int, return_size: float) -> ActorCritic
     columns = row.columns[member]
     privileged = policy.layout.actor_width == row.width
     layout = Layout.of(row.terms[member], privileged=privileged)
-    own = _like(policy, layout)
+    joints = spaces.flatdim(policy.action_space)
+    shape = policy.hidden, policy.activation
+    own = blank(ActorCritic, len(layout.scale), joints, *shape, layout=layout)
     own.normalizer.mean.copy_(normalizer.of(member).mean[columns])
     own.normalizer.std.copy_(normalizer.of(member).std[columns])
     own.normalizer.count.copy_(normalizer.of(member).count)
@@ -38,20 +39,6 @@ def folded(policy: MemberPolicy, member: int, return_size: float) -> ActorCritic
     value.weight.mul_(return_size)
     value.bias.mul_(return_size)
     return own
-
-
-def _like(policy: MemberPolicy, layout: Layout) -> ActorCritic:
-    observation = spaces.Box(-float("inf"), float("inf"), (len(layout.scale),))
-    joints = spaces.flatdim(policy.action_space)
-    with torch.random.fork_rng(devices=[]):  # torch.nn draws weights, soon overwritten, from the global generator
-        return ActorCritic(
-            observation,
-            spaces.Box(-ACTION_CLIP, ACTION_CLIP, (joints,)),
-            lambda _: 0.0,
-            layout=layout,
-            hidden=policy.hidden,
-            activation=policy.activation,
-        )
 
 
 def _fold(common: nn.Sequential, own: nn.Sequential, columns: torch.Tensor, member: int) -> None:

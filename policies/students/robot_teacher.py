@@ -19,7 +19,7 @@ from envs.task import TaskSpec
 from policies.evaluation import Evaluation, evaluate, no_op
 from policies.files.policy_file import load_policy
 from policies.skill import load_skill, robot_of, terms_of
-from policies.starting import joint_mismatch
+from policies.starting import moved
 from policies.students.schooling import Origin, Teacher
 from policies.tokens.generalist import load_generalist
 from robots.spec import RobotSpec
@@ -41,15 +41,17 @@ def in_body_of(robot: str, skill: Path, policy: Path, score: float, idle: float 
     """
     card = load_skill(skill).card
     source, target, task = robot_of(card), robots.get(robot), envs.tasks.get(card.task)
-    if reason := joint_mismatch(source, target):
-        raise ValueError(f"{source.name} cannot teach {target.name}: {reason}")
-    terms = terms_of(robot, card.task)
-    moved = load_skill(skill, terms)
-    moved.card = replace(card, robot=robot, model_hash=target.model_hash)
+    try:
+        there = moved(skill, robot)
+    except ValueError as error:
+        raise ValueError(f"{source.name} cannot teach {target.name}: {error}") from error
+    there.card = replace(card, robot=robot, model_hash=target.model_hash)
     if idle is None:
         idle = doing_nothing(source, task, num_threads).score
-    origin = Origin(robot=card.robot, no_op=idle, values=_values(policy, sum(term.width for term in terms)))
-    return Teacher(skill=moved.requires_grad_(False), spec=target, task=task, score=score, origin=origin)
+    origin = Origin(
+        robot=card.robot, no_op=idle, values=_values(policy, sum(term.width for term in terms_of(robot, card.task)))
+    )
+    return Teacher(skill=there.requires_grad_(False), spec=target, task=task, score=score, origin=origin)
 
 
 def _values(policy: Path, width: int) -> Tensors | None:

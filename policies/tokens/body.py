@@ -6,6 +6,7 @@ without units. Everything else that is observed belongs to the base. Nothing her
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -77,6 +78,13 @@ class Body:
     def width(self) -> int:
         """Channels of a row."""
         return len(self.offset)
+
+    @cached_property
+    def parts(self) -> torch.Tensor:
+        """(num_joints, 2·len(DESCRIPTORS)): what descriptors add to the mean of the joint's role, and that mean."""
+        member = torch.nn.functional.one_hot(self.role, len(ROLES)).to(self.descriptors.dtype)
+        mean = (member.T @ self.descriptors / member.sum(0).clamp(min=1.0)[:, None])[self.role]
+        return torch.cat([self.descriptors - mean, mean], 1)
 
     @staticmethod
     def of(spec: RobotSpec, terms: tuple[Term, ...]) -> "Body":

@@ -46,9 +46,8 @@ class DescriptorRange(nn.Module):
 
     def include(self, body: Body) -> None:
         """Widen to hold the joints of a body."""
-        parts = split(body)
         for role in body.role.unique().tolist():
-            own = parts[body.role == role]
+            own = body.parts[body.role == role]
             low, high = own.min(0).values, own.max(0).values
             seen = bool(self.known[role])
             self.low[role] = torch.minimum(self.low[role], low) if seen else low
@@ -60,13 +59,6 @@ class DescriptorRange(nn.Module):
         low, high = self.low[body.role], self.high[body.role]
         half, middle = (high - low) / 2.0, (high + low) / 2.0
         varies = half > ROOM
-        within = ((split(body) - middle) / torch.where(varies, half, 1.0)).clamp(-1.0, 1.0)
+        within = ((body.parts - middle) / torch.where(varies, half, 1.0)).clamp(-1.0, 1.0)
         role = nn.functional.one_hot(body.role, len(ROLES)).to(within.dtype)
         return torch.cat([role, torch.where(varies, within, 0.0) * self.factor], 1)
-
-
-def split(body: Body) -> torch.Tensor:
-    """(num_joints, 2·len(DESCRIPTORS)): what each joint's descriptors add to the mean of its role, and that mean."""
-    member = nn.functional.one_hot(body.role, len(ROLES)).to(body.descriptors.dtype)
-    mean = (member.T @ body.descriptors / member.sum(0).clamp(min=1.0)[:, None])[body.role]
-    return torch.cat([body.descriptors - mean, mean], 1)

@@ -7,20 +7,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from gymnasium import spaces
 
 import envs.tasks
 import robots
 from envs import embodiments
-from envs.actions import ACTION_CLIP
 from envs.observations import Term
 from envs.randomization import Randomization
 from envs.state_dicts import Tensors
 from envs.task import TaskSpec
 from envs.vector_env import refuse as refuse_task
 from policies.files import checkpoint
-from policies.networks import ActorCritic, Layout
-from policies.skill import Skill, SkillCard, acting_half
+from policies.networks import ActorCritic, Layout, blank
+from policies.skill import Skill, SkillCard, acting_half, terms_of
 from policies.tokens.body import Body
 from policies.tokens.policy import TokenPolicy
 from policies.tokens.row import BodyRow
@@ -79,15 +77,14 @@ class Generalist:
         body = Body.of(spec, terms)
         return folded(self._on(body, terms), body, terms, self.card.return_size)
 
-    def skill_on(self, robot: str, task: str | None = None) -> Skill:
+    def skill_on(self, robot: str) -> Skill:
         """The acting half of `policy_on`, on the robot that `robots.get` finds by this name."""
-        spec, known = robots.get(robot), envs.tasks.get(task or self.card.task)
-        policy = self.policy_on(spec, known)
-        return acting_half(policy, self._skill_card(spec, robot, policy), embodiments.terms(spec, known))
+        return self.skill_of(self.policy_on(robots.get(robot)), robot)
 
-    def _skill_card(self, spec: RobotSpec, robot: str, policy: ActorCritic) -> SkillCard:
-        card = self.card
-        return SkillCard(
+    def skill_of(self, policy: ActorCritic, robot: str) -> Skill:
+        """The acting half of what `policy_on` gave of that robot."""
+        card, spec = self.card, robots.get(robot)
+        own = SkillCard(
             robot=robot,
             model_hash=spec.model_hash,
             task=card.task,
@@ -100,6 +97,7 @@ class Generalist:
             randomization=card.randomization,
             env_steps=card.env_steps,
         )
+        return acting_half(policy, own, terms_of(robot, card.task))
 
     def refuse(self, spec: RobotSpec, task: TaskSpec) -> None:
         """Check that this policy can drive `spec`.
@@ -130,8 +128,9 @@ class Generalist:
 
     def _on(self, body: Body, terms: tuple[Term, ...]) -> TokenPolicy:
         """The policy with one member, `body`."""
-        row = BodyRow([body], [terms])
-        policy = blank(TokenPolicy, row.width, body.num_joints, self.card, row=row, privileged=self.card.privileged)
+        row, card = BodyRow([body], [terms]), self.card
+        shape = card.hidden, card.activation
+        policy = blank(TokenPolicy, row.width, body.num_joints, *shape, row=row, privileged=card.privileged)
         try:
             policy.load_state_dict(self.weights)
         except RuntimeError as error:
@@ -162,7 +161,7 @@ def folded(policy: TokenPolicy, body: Body, terms: tuple[Term, ...], return_size
     layout = Layout.of(terms, privileged=policy.privileged)
     made = policy.actor.folded([body])[0], policy.critic.folded([body])[0]
     hidden = tuple(len(bias) for bias in made[0][1:-2:2])
-    own = blank(ActorCritic, body.width, body.num_joints, policy, layout=layout, hidden=hidden)
+    own = blank(ActorCritic, body.width, body.num_joints, hidden, policy.activation, layout=layout)
     mean, std = policy.normalizer.of(body)
     own.normalizer.mean.copy_(mean)
     own.normalizer.std.copy_(std)
@@ -174,17 +173,6 @@ def folded(policy: TokenPolicy, body: Body, terms: tuple[Term, ...], return_size
     for parameter in list(own.critic.parameters())[-2:]:
         parameter.mul_(return_size)
     return own
-
-
-def blank(kind: type, width: int, joints: int, shape: "GeneralistCard | ActorCritic", **kwargs: object) -> ActorCritic:
-    """A policy of `kind` whose weights are about to be overwritten; `kwargs` go before what it has of `shape`."""
-    with torch.random.fork_rng(devices=[]):  # torch.nn draws weights from the global generator
-        return kind(
-            spaces.Box(-float("inf"), float("inf"), (width,)),
-            spaces.Box(-ACTION_CLIP, ACTION_CLIP, (joints,)),
-            lambda _: 0.0,
-            **{"hidden": shape.hidden, "activation": shape.activation} | kwargs,
-        )
 
 
 def _or(roles: set[str]) -> str:

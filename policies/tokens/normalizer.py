@@ -7,7 +7,7 @@ from torch import nn
 
 from policies.collective import ALONE, Collective
 from policies.export.numpy_policy import NORMALIZED_CLIP
-from policies.normalizer import MIN_STD
+from policies.normalizer import merged
 from policies.tokens.body import Body
 
 
@@ -66,9 +66,8 @@ class SharedNormalizer(nn.Module):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """(..., 1 + width) raw rows to normalized; padding stays 0."""
         member = rows[..., 0].long()
-        mean, std = self._filled()
-        centre = (self._offset + mean[self._statistic] / self._scale_or_one())[member]
-        factor = (self._scale / std[self._statistic])[member]
+        centre = (self._offset + self.mean[self._statistic] / self._scale_or_one())[member]
+        factor = (self._scale / self.std[self._statistic])[member]
         normalized = ((rows[..., 1:] - centre) * factor).clamp(-NORMALIZED_CLIP, NORMALIZED_CLIP)
         return torch.cat([rows[..., :1], normalized], -1)
 
@@ -97,11 +96,9 @@ class SharedNormalizer(nn.Module):
         mean = pooled(each) / channels.clamp(min=1.0)
         variance = values.var(0, unbiased=False) + (each - mean[statistic]).square()
         variance = pooled(variance) / channels.clamp(min=1.0)
-        total = (self.count + n).clamp(min=1.0)
-        delta, before = mean - self.mean, self.std.double().square() * self.count
-        merged = (before + variance * n + delta.square() * self.count * n / total) / total
-        self.std.copy_(torch.where(here, merged.sqrt().clamp(min=MIN_STD).float(), self.std))
-        self.mean.copy_(torch.where(here, (self.mean + delta * n / total).float(), self.mean))
+        new_mean, new_std = merged(self.mean, self.std, self.count, mean, variance, n)
+        self.std.copy_(torch.where(here, new_std.float(), self.std))
+        self.mean.copy_(torch.where(here, new_mean.float(), self.mean))
         self.count.add_(n)
 
 

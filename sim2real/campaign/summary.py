@@ -1,6 +1,7 @@
 """What a command prints when it is done: a few lines for people, on standard output."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -49,9 +50,7 @@ def _family(result: dict[str, Any]) -> None:
         rows.append((source["title"], *map(_crossed, cells)))
     idle = [robot["no_op"] for robot in result["robots"]]
     rows.append(("standing still", *("" if score is None else f"{score:.2f}" for score in idle)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
+    _table(rows)
     reasons = [cell["reason"] for cells in result["cells"] for cell in cells if cell["refused"]]
     for reason in dict.fromkeys(reasons):
         print(f"refused: {reason}")
@@ -109,9 +108,7 @@ def _match(result: dict[str, Any]) -> None:
     ]
     rows += [(joint, "-", "", "", "") for joint in result["unmatched_source"]]
     rows += [("-", joint, "", "", "") for joint in result["unmatched_target"]]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        print("  ".join(f"{text:<{width}}" for text, width in zip(row, [*widths, 0], strict=True)).rstrip())
+    _table(rows)
     alone = len(result["unmatched_source"]) + len(result["unmatched_target"])
     counts = f"{len(result['pairs'])} pairs, {alone} joints without a partner"
     print(f"{counts}; distance of the robots {result['distance']:.2f}")
@@ -122,9 +119,7 @@ def _match(result: dict[str, Any]) -> None:
 def _verification(result: dict[str, Any]) -> None:
     rows = [("term", "status", "claims", "found", "effect on the motion, or on what is measured")]
     rows += [tuple(term[key] for key in ("term", "status", "claims", "found", "effect")) for term in result["terms"]]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        print("  ".join(f"{text:<{width}}" for text, width in zip(row, [*widths, 0], strict=True)).rstrip())
+    _table(rows)
     statuses = [term["status"] for term in result["terms"]]
     print(", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses)))
     for problem in result["problems"]:
@@ -161,6 +156,13 @@ def _doctor(result: dict[str, Any]) -> None:
         if check["status"] != "ok" and check["mend"]:
             print(f"{'':<9}{'':<{width}}  mend: {check['mend']}")
     print("ready" if result["healthy"] else "not ready: mend what is missing above")
+
+
+def _table(rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their longest text."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _short(value: Any) -> str:

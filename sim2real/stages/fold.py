@@ -16,7 +16,8 @@ def fold(command: Fold, stage: Stage) -> dict[str, Any]:
     """Fold and score; see `sim2real.commands.Fold`."""
     generalist = generalist_of(stage)
     spec, task = robots.get(command.to), envs.tasks.get(generalist.card.task)
-    policy, skill = generalist.policy_on(spec), generalist.skill_on(command.to)
+    policy = generalist.policy_on(spec)
+    skill = generalist.skill_of(policy, command.to)
     skill.save(stage.out / SKILL)
     save_policy(stage.out / POLICY, policy, skill.card)
     evaluation = evaluate(spec, task, skill.player(), num_threads=stage.cpus)

@@ -9,8 +9,8 @@ import envs.tasks
 import robots
 from envs.vector_env import refuse
 from policies.members.names import folder as member_folder
-from policies.skill import Skill, load_skill, robot_of, terms_of
-from policies.starting import joint_mismatch
+from policies.skill import Skill, load_skill, robot_of
+from policies.starting import moved
 from policies.tokens.generalist import Generalist, load_generalist
 from robots.spec import RobotSpec
 from sim2real.campaign.store import read_record
@@ -104,6 +104,7 @@ def _title(source: SkillSource) -> str:
 
 def _plain(path: Path, kind: str, key: str) -> SkillSource:
     card = load_skill(path).card
+    robot_of(card)  # refuses one that has changed since
     return SkillSource(
         kind=kind,
         key=key,
@@ -111,14 +112,8 @@ def _plain(path: Path, kind: str, key: str) -> SkillSource:
         task=card.task,
         privileged=card.privileged,
         history=card.history,
-        move=partial(_moved, path, robot_of(card), card.task),
+        move=partial(moved, path),
     )
-
-
-def _moved(path: Path, own: RobotSpec, task: str, robot: str) -> Skill:
-    if reason := joint_mismatch(own, robots.get(robot)):
-        raise ValueError(reason)
-    return load_skill(path, terms_of(robot, task))
 
 
 def _generalist(generalist: Generalist, kind: str, key: str) -> SkillSource:
@@ -130,5 +125,5 @@ def _generalist(generalist: Generalist, kind: str, key: str) -> SkillSource:
         task=card.task,
         privileged=card.privileged,
         any_body=True,
-        move=lambda robot: generalist.skill_on(robot, card.task),
+        move=generalist.skill_on,
     )
